@@ -1,0 +1,11 @@
+//! The two custom resources as types: what a user writes and what the operator answers.
+//!
+//! One file a kind; `shared` holds what both use. The CRDs in `crds/` are generated from these
+//! types by `matverse crds`, so a rule that is not here does not exist.
+
+pub mod gate;
+pub mod scaling;
+pub mod shared;
+
+pub use gate::{OmegaGate, OmegaGateSpec, OmegaGateStatus};
+pub use scaling::{MatVerseScaling, MatVerseScalingSpec, MatVerseScalingStatus};

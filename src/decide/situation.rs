@@ -1,0 +1,357 @@
+//! What a decision is made of, and what it is.
+//!
+//! A [`Situation`] is complete: it is recorded with every intent, so that the same decision can be made again
+//! from the record alone.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::api::scaling::{MatVerseScalingSpec, Mode};
+use crate::observe::Observed;
+use crate::orient::Picture;
+
+/// Which object a decision speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectRef {
+    /// Namespace of the resource and of its target.
+    pub namespace: String,
+    /// Name of the resource.
+    pub name: String,
+    /// uid of the resource.
+    pub uid: String,
+    /// Name of the Deployment.
+    pub target: String,
+}
+
+/// Everything a decision may depend on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Situation {
+    /// The time of the turn.
+    pub now: Timestamp,
+    /// The object.
+    pub object: ObjectRef,
+    /// What the owner asks for.
+    pub spec: MatVerseScalingSpec,
+    /// What was observed.
+    pub observed: Observed,
+    /// What the estimators make of it.
+    pub picture: Picture,
+    /// What is remembered from earlier turns.
+    pub memory: Memory,
+    /// What the gate that the resource refers to says.
+    pub gate: GateView,
+    /// What the operator may do at all.
+    pub standing: Standing,
+}
+
+/// The gate's limit on a decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GateView {
+    /// No gate is referred to.
+    #[default]
+    None,
+    /// All gates hold.
+    Admit,
+    /// Hard rules hold, Ω is low: no ScaleDown, no Retune.
+    Quarantine,
+    /// A hard rule is violated: only Rollback and ScaleUp.
+    Block,
+    /// Insufficient evidence, or the gate does not exist: as if readings were missing for Retune and ScaleDown.
+    Unknown,
+}
+
+/// What the operator may do at all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// The ledger accepts intents.
+    pub ledger_available: bool,
+    /// An act of ours on this target has no outcome yet.
+    pub unresolved_act: bool,
+    /// The operator's configuration lets resources of this namespace act.
+    pub namespace_may_act: bool,
+    /// Another, older MatVerseScaling names the same target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub older_claim: Option<String>,
+    /// The stores behind the workload facts may be behind a write of ours or too old.
+    pub facts_behind: bool,
+}
+
+/// What is remembered between turns. Rebuilt from status, the ledger and history after a restart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Memory {
+    /// Turns in a row in which Ω was below `omegaBelow`.
+    pub omega_low: u32,
+    /// Turns in a row in which latency was above `latencyTarget`.
+    pub latency_high: u32,
+    /// Turns in a row in which errors were above `errorsAbove`.
+    pub errors_high: u32,
+    /// Turns in a row in which cpu was above the reactive bound.
+    pub cpu_hot: u32,
+    /// Turns in a row in which latency was above twice its target.
+    pub latency_double: u32,
+    /// Recommendations n* inside the stabilisation window: decreasing maxima, oldest first.
+    pub recommendations: Vec<(Timestamp, i32)>,
+    /// Since when recommendations have been gathered without a gap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recommending_since: Option<Timestamp>,
+    /// Replica changes of ours inside the longest policy period: (time, delta).
+    pub changes: Vec<(Timestamp, i32)>,
+    /// Until when ScaleDown and Retune rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cooldown_until: Option<Timestamp>,
+    /// Rollbacks of the last day, oldest first.
+    pub rollbacks: Vec<Timestamp>,
+    /// Template identities known bad.
+    pub bad_templates: Vec<String>,
+    /// Template identities recorded good, newest first.
+    pub good_templates: Vec<String>,
+    /// ScaleUps in a row that gained nothing.
+    pub fruitless: u32,
+    /// A ScaleUp whose gain has not been judged yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale_up_trial: Option<ScaleUpTrial>,
+    /// A retune step that has not been judged yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retune_trial: Option<RetuneTrial>,
+    /// When the last retune step was concluded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_retune: Option<Timestamp>,
+    /// The last thing we set or saw: a difference from it is somebody else's edit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<SeenTarget>,
+    /// Times somebody else took back an act of ours.
+    pub reverted: Vec<Timestamp>,
+    /// Whether the present trouble has been said already (events are edge-triggered).
+    pub announced: Vec<String>,
+}
+
+/// A ScaleUp under judgement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleUpTrial {
+    /// When the act was decided.
+    pub at: Timestamp,
+    /// When all its pods were ready, once they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Timestamp>,
+    /// Count asked for.
+    pub to: i32,
+    /// Throughput, latency, errors and cpu before.
+    pub before: [Option<f64>; 4],
+}
+
+/// A retune step under trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetuneTrial {
+    /// The ConfigMap.
+    pub config_map: String,
+    /// The key.
+    pub key: String,
+    /// Value before.
+    pub before: String,
+    /// Value under trial.
+    pub trial: String,
+    /// When the step was made.
+    pub since: Timestamp,
+    /// The judged signal before the step.
+    pub baseline: f64,
+    /// `beta` or `omega`.
+    pub signal: String,
+    /// Whether a ScaleUp since then makes the comparison void.
+    #[serde(default)]
+    pub void: bool,
+}
+
+/// The target as we last left or found it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeenTarget {
+    /// `spec.replicas`.
+    pub replicas: i32,
+    /// Template identity.
+    pub template: String,
+    /// Whether we set it (a later difference is then a revert of ours).
+    pub ours: bool,
+}
+
+/// The five actions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Action {
+    /// Nothing.
+    #[default]
+    Noop,
+    /// More replicas.
+    ScaleUp,
+    /// Fewer replicas.
+    ScaleDown,
+    /// One bounded step of one parameter, or its restoration.
+    Retune,
+    /// An earlier revision.
+    Rollback,
+}
+
+impl Action {
+    /// The name as manifests, metrics and the ledger spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Noop => "Noop",
+            Self::ScaleUp => "ScaleUp",
+            Self::ScaleDown => "ScaleDown",
+            Self::Retune => "Retune",
+            Self::Rollback => "Rollback",
+        }
+    }
+}
+
+/// The exact state that an act produces.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "do")]
+pub enum Plan {
+    /// Nothing to do.
+    #[default]
+    Nothing,
+    /// Set `spec.replicas`.
+    Scale {
+        /// Count decided on.
+        from: i32,
+        /// Count to set.
+        to: i32,
+    },
+    /// Restore the template of a ReplicaSet.
+    Rollback {
+        /// Name of the ReplicaSet whose template is restored.
+        replica_set: String,
+        /// Its `pod-template-hash`.
+        to: String,
+        /// `pod-template-hash` of the reverted revision.
+        from: String,
+        /// Template identity of the reverted revision, to be marked bad.
+        bad_template: String,
+        /// Template identity that is restored.
+        good_template: String,
+    },
+    /// Set one key of a ConfigMap.
+    Retune {
+        /// The ConfigMap.
+        config_map: String,
+        /// Its resourceVersion as decided on.
+        resource_version: String,
+        /// The key.
+        key: String,
+        /// Value decided on.
+        from: String,
+        /// Value to set.
+        to: String,
+        /// Whether this restores the value before a trial.
+        restore: bool,
+    },
+}
+
+/// One rule and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleVerdict {
+    /// The action the rule stands for.
+    pub rule: Action,
+    /// Whether it holds.
+    pub holds: Holds,
+    /// Why, with the numbers.
+    pub because: String,
+}
+
+/// Whether a rule holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holds {
+    /// It holds.
+    Yes,
+    /// It does not.
+    No,
+    /// It would, but for something that passes with time or evidence.
+    Wait,
+}
+
+/// Why a rollback is certain enough.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "kind")]
+pub enum Proof {
+    /// The sequential comparison of one signal.
+    Sequential {
+        /// The signal.
+        signal: String,
+        /// e-value of "worse by more than the margin".
+        e: f64,
+        /// Any-time false alarm probability.
+        alpha: f64,
+        /// Looks until the verdict.
+        looks: u32,
+        /// First bad sample.
+        onset: Option<Timestamp>,
+    },
+    /// The rollout itself fails.
+    FailingRollout {
+        /// Restarts of the worst pod.
+        crashes: i32,
+        /// Whether the progress deadline passed.
+        deadline_exceeded: bool,
+    },
+}
+
+/// A fact worth a condition or an event that is not an act.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notice {
+    /// Typed reason, as events and conditions spell it (`Degraded`, `RollbackSuppressed`, `Contested`, …).
+    pub reason: String,
+    /// What happened, with the numbers and the way out.
+    pub message: String,
+}
+
+/// What was decided, why, and what is remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Decision {
+    /// Identifies the decision everywhere: time and content, 26 characters of Crockford base 32.
+    pub id: String,
+    /// When.
+    pub at: Timestamp,
+    /// The object.
+    pub object: ObjectRef,
+    /// The action.
+    pub action: Action,
+    /// Calibrated probability of the action's event; `None` where it cannot be stated.
+    pub confidence: Option<f64>,
+    /// Proof of a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+    /// The exact state to produce; `Nothing` for a Noop.
+    pub plan: Plan,
+    /// Whether the plan may be carried out (`enforcement: Act`, not paused, …); otherwise it is only shown.
+    pub act: bool,
+    /// Replicas wanted (clamped), shown in status; the present count where nothing is known.
+    pub want: i32,
+    /// A single token for status and events (`Forecast`, `Stale:latency`, `Paused`, `LowConfidence`, …).
+    pub why: String,
+    /// One line for people.
+    pub reasoning: String,
+    /// Every rule tried, in order.
+    pub rules: Vec<RuleVerdict>,
+    /// What it waits on.
+    pub waiting_on: Vec<String>,
+    /// Conditions and events that are not acts.
+    pub notices: Vec<Notice>,
+    /// What to remember if the decision stands (and, for an act, was applied).
+    pub memory: Memory,
+    /// What to remember if the act was not applied.
+    pub memory_if_not_applied: Memory,
+    /// Mode the decision was made in.
+    pub mode: Mode,
+    /// Version of the rules and of the calibration table.
+    pub policy_version: u32,
+}

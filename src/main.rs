@@ -1,0 +1,3 @@
+//! The `matverse` binary: parse, run.
+
+fn main() {}
