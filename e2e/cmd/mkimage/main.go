@@ -175,7 +175,8 @@ func layerOf(files []string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return layer.Bytes(), w.Close()
+	err := w.Close()
+	return layer.Bytes(), err
 }
 
 func addFile(w *tar.Writer, name string, body []byte, mode int64) error {
@@ -195,7 +196,8 @@ func zip(b []byte) ([]byte, error) {
 	if _, err := w.Write(b); err != nil {
 		return nil, err
 	}
-	return z.Bytes(), w.Close()
+	err = w.Close()
+	return z.Bytes(), err
 }
 
 func digest(b []byte) string {
