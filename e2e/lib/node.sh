@@ -79,9 +79,10 @@ maxPods: 200
 makeIPTablesUtilChains: false
 Y
   # Usage of containers is measured each second instead of each ten: what the
-  # operator sees is then as fresh as the scrape.
+  # operator sees is then as fresh as the scrape. --containerd: cAdvisor looks for
+  # the default socket otherwise, and its series carry no container.
   start kubelet "$BIN/kubelet" --config="$RUN/kubelet.yaml" --kubeconfig="$PKI/kubelet.kubeconfig" \
-    --root-dir="$RUN/kubelet" --hostname-override="$NODE" --node-ip="$NODE_IP" --housekeeping-interval=1s --v=2
+    --root-dir="$RUN/kubelet" --hostname-override="$NODE" --node-ip="$NODE_IP" --housekeeping-interval=1s --containerd="$CONTAINERD_SOCK"
 }
 
 start_kube-proxy() {
