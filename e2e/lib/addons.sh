@@ -10,8 +10,13 @@ start_kube-state-metrics() {
 KSM_HOST=127.0.0.1
 OBSERVER=$PKI/observer.kubeconfig
 
+# Asks CoreDNS itself: the Deployment's status may be from before a `down`.
 dns_ready() {
-  [[ $(k -n kube-system get deployment coredns --request-timeout=2s -o jsonpath='{.status.readyReplicas}') -ge 1 ]]
+  if [[ $CLUSTER == kind ]]; then
+    [[ $(k -n kube-system get deployment coredns --request-timeout=2s -o jsonpath='{.status.readyReplicas}') -ge 1 ]]
+  else
+    k get --raw /api/v1/namespaces/kube-system/services/kube-dns:ready/proxy/ready --request-timeout=2s
+  fi
 }
 
 addons() {

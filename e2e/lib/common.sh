@@ -92,14 +92,15 @@ start() {
   echo "$pid $(start_time "$pid") $(boot_id)" >"$PIDS/$name"
 }
 
-# stop NAME…: ask, wait ten seconds, insist.
+# stop NAME…: ask, wait four seconds, insist (the API server would wait a minute
+# for its watches to end).
 stop() {
   local name pid
   for name; do
     pid=$(pid_of "$name") && kill "$pid" 2>/dev/null || true
   done
   for name; do
-    for _ in {1..100}; do
+    for _ in {1..40}; do
       pid_of "$name" >/dev/null || break
       sleep 0.1
     done

@@ -113,8 +113,13 @@ load_own_images() {
   echo "$OWN" >"$RUN/images"
 }
 
+# Ready, said by the kubelet that runs now: its predecessor's word stays in the
+# API for 40 seconds, and over a `down` for ever.
 node_ready() {
-  [[ $(k get node "$NODE" --request-timeout=2s -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}') == True ]]
+  local ready beat
+  read -r ready beat < <(k get node "$NODE" --request-timeout=2s -o \
+    jsonpath='{range .status.conditions[?(@.type=="Ready")]}{.status} {.lastHeartbeatTime}{end}{"\n"}') || return 1
+  [[ $ready == True && $(date -d "$beat" +%s) -ge $(stat -c %Y "$PIDS/kubelet") ]]
 }
 
 node() {
