@@ -5,3 +5,9 @@
 
 #[path = "api/definitions.rs"]
 mod definitions;
+#[path = "api/refusals.rs"]
+mod refusals;
+#[path = "api/samples.rs"]
+mod samples;
+#[path = "api/server.rs"]
+mod server;

@@ -6,11 +6,11 @@
 //!
 //! What the derive gives is valid but not quite what a Kubernetes user would write: it says
 //! `nullable` for every optional field (a `null` would then reach the CEL rules) and names integer
-//! formats that the API server warns about on every install. [`all`] mends both, and takes the defaults out of
-//! status; nothing else should call `T::crd()` directly.
+//! formats that the API server warns about on every install. [`all`] mends both, guards
+//! fractional bounds, and takes the defaults out of status; nothing else should call `T::crd()` directly.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool, ValidationRule,
 };
 use kube::CustomResourceExt;
 
@@ -34,6 +34,19 @@ fn tidied(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     crd
 }
 
+/// The API server cuts a bound to a whole number when the value is written as one: `0` passes a
+/// `minimum` of 0.1. A rule compares as numbers.
+fn guard_fractional_minimum(schema: &mut JSONSchemaProps) {
+    if let Some(minimum) = schema.minimum.filter(|min| *min > 0.0 && min.fract() != 0.0) {
+        let rule = ValidationRule {
+            rule: format!("self >= {minimum:?}"),
+            message: Some(format!("must be at least {minimum}")),
+            ..ValidationRule::default()
+        };
+        schema.x_kubernetes_validations.get_or_insert_default().push(rule);
+    }
+}
+
 /// Status holds what the operator wrote; a default of the API server there would be read as its answer.
 fn without_defaults(schema: &mut JSONSchemaProps) {
     schema.default = None;
@@ -53,6 +66,7 @@ fn tidy(schema: &mut JSONSchemaProps) {
         Some("uint32" | "uint64") => schema.format = Some("int64".into()),
         _ => {}
     }
+    guard_fractional_minimum(schema);
     for child in schema.properties.iter_mut().flat_map(|map| map.values_mut()) {
         tidy(child);
     }

@@ -43,6 +43,8 @@ use super::shared::{SignalSpec, TargetRef};
         "!self.antifragile.learn || self.thresholds.omegaMin <= self.antifragile.omegaCeil",
         "omegaCeil must not be below omegaMin, or learning would loosen the gate",
     ),
+    // Here and not at the field, where it would take the place of the league's own rules.
+    ("!has(self.league)", "league is not built yet; leave it out and roll out the Deployment itself"),
 ])))]
 pub struct OmegaGateSpec {
     /// The workload; cannot be changed.
@@ -71,7 +73,6 @@ pub struct OmegaGateSpec {
     pub interval_seconds: u32,
     /// Champion against challenger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-validations" = not_yet("false", "league", "leave it out and roll out the Deployment itself")))]
     pub league: Option<League>,
     /// Soft steering towards calm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
