@@ -11,6 +11,15 @@
 //! let forged = matverse::ledger::Intended { decision, entry: todo!() };
 //! ```
 
+pub mod checkpoint;
+pub mod configmaps;
+pub mod keys;
+pub mod memory;
+pub mod merkle;
+pub mod state;
+pub mod statement;
 pub mod states;
+pub mod store;
+pub mod text;
 
 pub use states::{Acted, EntryRef, Intended, Outcome, Recorded};
