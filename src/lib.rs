@@ -18,4 +18,5 @@ pub mod api;
 pub mod decide;
 pub mod ledger;
 pub mod observe;
+pub mod operator;
 pub mod orient;
