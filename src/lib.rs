@@ -19,4 +19,5 @@ pub mod cli;
 pub mod decide;
 pub mod ledger;
 pub mod observe;
+pub mod operator;
 pub mod orient;

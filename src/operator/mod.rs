@@ -14,6 +14,7 @@ pub mod fleet;
 pub mod gate;
 pub mod health;
 pub mod leader;
+pub mod memory;
 pub mod report;
 pub mod run;
 pub mod status;
@@ -24,3 +25,9 @@ pub mod turn;
 pub mod world;
 
 pub use run::run;
+
+/// Name under which everything the operator writes stands in `managedFields`.
+pub const FIELD_MANAGER: &str = crate::act::MANAGER;
+
+#[cfg(test)]
+pub(crate) mod testing;
