@@ -2,7 +2,7 @@
 
 pub mod clock;
 pub mod conditions;
-// pub mod events;
+pub mod events;
 pub mod health;
 pub mod leader;
 pub mod memory;
