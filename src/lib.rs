@@ -15,9 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
-pub mod cli;
 pub mod decide;
 pub mod ledger;
 pub mod observe;
-pub mod operator;
 pub mod orient;
