@@ -1,0 +1,200 @@
+//! One evaluation of one OmegaGate: observe → decide → report. It writes to no workload.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+
+use super::conditions::{Fact, Kind, merge};
+use super::events::Announced;
+use super::fleet;
+use super::report::reference;
+use super::status;
+use super::target;
+use super::world::World;
+use crate::api::OmegaGate;
+use crate::api::gate::OmegaGateStatus;
+use crate::decide::gate::{GateAnswer, GateDecision, GateSituation, evaluate};
+use crate::observe::reading::Readings;
+
+/// What one gate's loop remembers between evaluations.
+#[derive(Default)]
+pub struct Life {
+    uid: Option<String>,
+    target: target::Known,
+    /// Revision that the samples belong to.
+    revision: Option<String>,
+    /// Times of the distinct samples since that revision's rollout.
+    samples: BTreeSet<Timestamp>,
+    warm: bool,
+    status: Option<OmegaGateStatus>,
+    version: Option<String>,
+    written: Option<Timestamp>,
+    announced: Option<Announced>,
+}
+
+/// Evaluates once; the rest until the next time, or `None` when the gate is gone.
+pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) -> Option<Duration> {
+    let Some(found) = fleet::gate_of(world, namespace, name) else {
+        world.gates.remove(namespace, name);
+        return None;
+    };
+    let Ok(gate) = &found.0 else {
+        tracing::error!(%namespace, %name, "a gate cannot be read");
+        world.telemetry.reconcile_error("unreadable");
+        return Some(Duration::from_secs(60));
+    };
+    if gate.metadata.deletion_timestamp.is_some() {
+        world.gates.remove(namespace, name);
+        return None;
+    }
+    if life.uid != gate.uid() {
+        *life = Life { uid: gate.uid(), ..Life::default() };
+    }
+    let now = world.clock.now();
+    let mut invalid = crate::decide::refuse::refused_gate(&gate.spec);
+    let evidence = &gate.spec.evidence;
+    let plan = world.signals.plan_of(&evidence.profile, &evidence.signals, &evidence.source, evidence.max_age_seconds, namespace, &gate.spec.target_ref.name);
+    if let Err(errors) = &plan {
+        invalid.extend(errors.iter().map(ToString::to_string));
+    }
+    let decision = match plan {
+        Ok(plan) if invalid.is_empty() => match situation(world, gate, &plan, now, life).await {
+            Ok(situation) => Some(evaluate(&situation)),
+            Err(error) => {
+                world.telemetry.reconcile_error(error.kind());
+                tracing::warn!(%namespace, %name, %error, "the evaluation ended early");
+                return Some(Duration::from_secs(gate.spec.interval_seconds.into()));
+            }
+        },
+        _ => None,
+    };
+    let answer = decision.as_ref().map_or(GateAnswer::Unknown, |d| d.decision);
+    world.gates.put(namespace, name, answer.view(), now);
+    report(world, gate, decision.as_ref(), &invalid, now, life).await;
+    Some(Duration::from_secs(gate.spec.interval_seconds.into()))
+}
+
+async fn situation(
+    world: &World,
+    gate: &OmegaGate,
+    plan: &crate::observe::SignalPlan,
+    now: Timestamp,
+    life: &mut Life,
+) -> Result<GateSituation, super::turn::TurnError> {
+    let namespace = gate.namespace().unwrap_or_default();
+    let name = &gate.spec.target_ref.name;
+    let workload = target::facts_of(world, &namespace, name, None, false, &mut life.target).await?.0;
+    let evidence = world.signals.read(plan, &namespace, name, workload.as_ref(), now).await;
+    let revision = workload.as_ref().map(|w| w.current.pod_template_hash.clone());
+    let started = workload.as_ref().map(|w| w.current.started_at);
+    if life.revision != revision {
+        life.samples.clear();
+        life.warm = false;
+        life.revision = revision;
+    }
+    if !life.warm {
+        let observed = crate::observe::Observed { at: now, evidence: evidence.clone(), workload: workload.clone() };
+        for past in world.signals.history(plan, &namespace, name, &observed, gate.spec.interval_seconds).await {
+            count(&past.evidence.readings, started, &mut life.samples);
+        }
+        life.warm = true;
+    }
+    count(&evidence.readings, started, &mut life.samples);
+    while life.samples.len() > gate.spec.evidence.window_size as usize {
+        life.samples.pop_first();
+    }
+    Ok(GateSituation {
+        now,
+        spec: gate.spec.clone(),
+        readings: evidence.readings,
+        samples: u32::try_from(life.samples.len()).unwrap_or(u32::MAX),
+        revision_started_at: started,
+        pole: Some(if world.ledger.get().is_ok() { 1.0 } else { 0.0 }),
+        paused: gate.spec.paused,
+    })
+}
+
+/// A sample counts once, by its own time, and only after the revision's rollout began.
+fn count(readings: &Readings, started: Option<Timestamp>, samples: &mut BTreeSet<Timestamp>) {
+    let times = readings.values().filter_map(|r| r.fresh()).map(|(_, at)| at);
+    samples.extend(times.filter(|at| started.is_none_or(|s| *at >= s)).max());
+}
+
+async fn report(
+    world: &World,
+    gate: &OmegaGate,
+    decision: Option<&GateDecision>,
+    invalid: &[String],
+    now: Timestamp,
+    life: &mut Life,
+) {
+    let found = gate.status.clone().unwrap_or_default();
+    let previous = life.status.clone().unwrap_or_else(|| found.clone());
+    let announced = life.announced.get_or_insert_with(|| Announced::from_gate(&found));
+    let status = status_of(&previous, gate, decision, invalid, now);
+    if let Some(news) = announced.gate(&status) {
+        world.events.publish(&reference(gate), None, vec![news]);
+    }
+    let heartbeat = life.written.is_none_or(|at| now.duration_since(at) >= status::HEARTBEAT);
+    if !world.leadership.is_leader() || !(heartbeat || gist(&previous) != gist(&status)) {
+        return;
+    }
+    let mut object = gate.clone();
+    if life.version.is_some() {
+        object.metadata.resource_version.clone_from(&life.version);
+    }
+    match status::write_status(&world.client, &object, &status).await {
+        Ok(after) => {
+            life.version = after.meta().resource_version.clone();
+            life.status = Some(status);
+            life.written = Some(now);
+        }
+        Err(error) => {
+            life.version = None;
+            tracing::debug!(name = %gate.name_any(), %error, "the gate's status was not written");
+        }
+    }
+}
+
+/// What of a gate's status is worth a write: the answer, each gate's verdict, the conditions.
+fn gist(status: &OmegaGateStatus) -> serde_json::Value {
+    let gates: Vec<_> = status.gates.iter().map(|g| (&g.name, &g.pass)).collect();
+    let conditions: Vec<_> = status.conditions.iter().map(|c| (&c.type_, &c.status, &c.reason)).collect();
+    let signals: Vec<_> = status.signals.iter().map(|s| (&s.name, &s.state)).collect();
+    serde_json::json!([status.observed_generation, status.decision, gates, conditions, signals])
+}
+
+fn status_of(
+    previous: &OmegaGateStatus,
+    gate: &OmegaGate,
+    decision: Option<&GateDecision>,
+    invalid: &[String],
+    now: Timestamp,
+) -> OmegaGateStatus {
+    let ready = if invalid.is_empty() {
+        Fact::new(Kind::Ready, true, "Evaluating", "accepted and evaluating")
+    } else {
+        Fact::new(Kind::Ready, false, "InvalidSpec", invalid.join("; "))
+    };
+    let passed = decision.map_or_else(
+        || Fact::new(Kind::GatePassed, super::conditions::Truth::Unknown, "NotEvaluated", "the gate cannot be evaluated"),
+        |d| {
+            let failed: Vec<&str> = d.gates.iter().filter(|g| g.pass.as_str() == "No").map(|g| g.reason.as_str()).collect();
+            Fact::new(Kind::GatePassed, d.decision == GateAnswer::Admit, d.decision.as_str(), failed.join("; "))
+        },
+    );
+    OmegaGateStatus {
+        observed_generation: gate.metadata.generation,
+        conditions: merge(&previous.conditions, &[ready, passed], gate.metadata.generation, now),
+        decision: Some(decision.map_or("Unknown", |d| d.decision.as_str()).to_owned()),
+        omega: decision.and_then(|d| d.omega),
+        psi: decision.and_then(|d| d.psi),
+        cvar: decision.and_then(|d| d.cvar),
+        theta: decision.and_then(|d| d.theta),
+        samples: decision.map(|d| d.samples),
+        gates: decision.map(|d| d.gates.iter().map(crate::decide::gate::GateResult::status).collect()).unwrap_or_default(),
+        ..previous.clone()
+    }
+}
