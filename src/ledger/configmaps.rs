@@ -15,7 +15,7 @@ use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
 use super::store::{Object, Store, StoreError};
 
 /// Longest wait for one answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// ConfigMaps a page of a list: a segment may be as large as half a mebibyte.
 const PAGE: u32 = 32;
 /// Carried by each ConfigMap of the ledger.

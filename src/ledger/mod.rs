@@ -11,15 +11,27 @@
 //! let forged = matverse::ledger::Intended { decision, entry: todo!() };
 //! ```
 
+pub mod attestation;
 pub mod checkpoint;
 pub mod configmaps;
+mod draft;
+pub mod error;
 pub mod keys;
 pub mod memory;
 pub mod merkle;
+pub mod recorder;
+pub mod recovery;
+pub mod settings;
 pub mod state;
 pub mod statement;
 pub mod states;
 pub mod store;
+pub mod tail;
 pub mod text;
+mod writer;
 
+pub use error::LedgerError;
+pub use recorder::{Head, Ledger};
+pub use recovery::{OpenIntent, Recovery};
+pub use settings::Settings;
 pub use states::{Acted, EntryRef, Intended, Outcome, Recorded};

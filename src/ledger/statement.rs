@@ -271,6 +271,8 @@ pub struct Concluded {
     pub id: String,
     /// The object.
     pub object: ObjectRef,
+    /// What the act changes, as in the intent.
+    pub subject: String,
     /// The result.
     pub outcome: Outcome,
     /// When the act was tried, or when its fate was established.
