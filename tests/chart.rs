@@ -2,6 +2,8 @@
 //! arrives as it was given. `HELM` names the binary, else `helm` of the path; without one the tests say
 //! so and pass.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -67,7 +69,7 @@ fn strings(list: &Value) -> BTreeSet<&str> {
     list.as_array().into_iter().flatten().map(|item| item.as_str().unwrap()).collect()
 }
 
-/// Rules bound to a ServiceAccount, each with the namespace it holds in (`None` = everywhere).
+/// Rules bound to a service account, each with the namespace it holds in (`None` = everywhere).
 fn rules_of<'a>(objects: &'a [Value], account: &str) -> Vec<(Option<&'a str>, &'a Value)> {
     let mut found = Vec::new();
     for binding in objects

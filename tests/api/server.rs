@@ -64,9 +64,8 @@ impl Server {
             let is = |kind: &str, status: &str| {
                 conditions.iter().any(|c| c["type"] == kind && c["status"] == status)
             };
-            if is("NonStructuralSchema", "True") || is("NamesAccepted", "False") {
-                panic!("{name}: {conditions:?}");
-            }
+            let refused = is("NonStructuralSchema", "True") || is("NamesAccepted", "False");
+            assert!(!refused, "{name}: {conditions:?}");
             if is("Established", "True") && self.send("GET", &self.path("", ""), None).await.is_ok() {
                 return;
             }
