@@ -16,9 +16,10 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{CallError, DECISION, FENCE, MANAGER, Now, bounded};
-use crate::decide::Decision;
 use crate::decide::situation::{Plan, Situation};
-use crate::ledger::Outcome;
+use crate::ledger::attestation;
+use crate::ledger::statement::Intent;
+use crate::ledger::{Outcome, state};
 
 /// Fencing writes of this process: with the epoch it makes each value new.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -39,7 +40,7 @@ where
 {
     let until = now().checked_add(PATIENCE).unwrap_or(Timestamp::MAX);
     loop {
-        let value = format!("{epoch}.{}", COUNTER.fetch_add(1, Ordering::Relaxed));
+        let value = attestation::fence(epoch, COUNTER.fetch_add(1, Ordering::Relaxed));
         let body = json!({"metadata": {"annotations": {FENCE: value}}});
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
         let why = match bounded(api.patch(name, &params, &Patch::Merge(&body))).await {
@@ -62,7 +63,7 @@ fn outcome(found: Found, situation: &Situation, plan: &Plan, lost: &str) -> Outc
     match found {
         Found::Landed { resource_version } => Outcome::Applied {
             resource_version,
-            post: crate::ledger::post_state(situation, plan),
+            post: state::after(situation, plan).unwrap_or_default(),
         },
         Found::NotThere => Outcome::Abandoned { why: format!("not done: {lost}") },
         Found::Gone => Outcome::Unknown { why: "the target is gone".into() },
@@ -73,42 +74,45 @@ fn outcome(found: Found, situation: &Situation, plan: &Plan, lost: &str) -> Outc
 pub(super) async fn settle_deployment(
     api: &Api<Deployment>,
     situation: &Situation,
-    decision: &Decision,
+    id: &str,
+    plan: &Plan,
     epoch: u64,
     now: Now<'_>,
     lost: &str,
 ) -> Outcome {
-    let found = ask(api, &decision.object.target, &decision.id, epoch, now).await;
-    outcome(found, situation, &decision.plan, lost)
+    let found = ask(api, &situation.object.target, id, epoch, now).await;
+    outcome(found, situation, plan, lost)
 }
 
 pub(super) async fn settle_config_map(
     api: &Api<ConfigMap>,
     situation: &Situation,
-    decision: &Decision,
+    id: &str,
+    plan: &Plan,
     epoch: u64,
     now: Now<'_>,
     lost: &str,
 ) -> Outcome {
-    let Plan::Retune { config_map, .. } = &decision.plan else {
+    let Plan::Retune { config_map, .. } = plan else {
         return Outcome::Refused { why: "the plan is no retune".into() };
     };
-    outcome(ask(api, config_map, &decision.id, epoch, now).await, situation, &decision.plan, lost)
+    outcome(ask(api, config_map, id, epoch, now).await, situation, plan, lost)
 }
 
-/// Settles an intent that a former leader left without an outcome: a fence, then what the target says.
-pub async fn settle(client: &Client, situation: &Situation, decision: &Decision, epoch: u64, now: Now<'_>) -> Outcome {
+/// Settles an intent that was left without an outcome: a fence, then what the target says.
+pub async fn settle(client: &Client, intent: &Intent, epoch: u64, now: Now<'_>) -> Outcome {
     let lost = "found without an outcome after a change of leader";
-    let namespace = &decision.object.namespace;
-    match &decision.plan {
+    let (situation, plan, id) = (&intent.situation, &intent.plan, intent.id.as_str());
+    let namespace = &situation.object.namespace;
+    match plan {
         Plan::Nothing => Outcome::Abandoned { why: "the plan was empty".into() },
         Plan::Scale { .. } | Plan::Rollback { .. } => {
             let api = Api::namespaced(client.clone(), namespace);
-            settle_deployment(&api, situation, decision, epoch, now, lost).await
+            settle_deployment(&api, situation, id, plan, epoch, now, lost).await
         }
         Plan::Retune { .. } => {
             let api = Api::namespaced(client.clone(), namespace);
-            settle_config_map(&api, situation, decision, epoch, now, lost).await
+            settle_config_map(&api, situation, id, plan, epoch, now, lost).await
         }
     }
 }

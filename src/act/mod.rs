@@ -24,7 +24,8 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 
 use crate::decide::situation::{ObjectRef, Plan, Situation};
-use crate::ledger::{Acted, Intended, Outcome};
+use crate::ledger::attestation::attestation;
+use crate::ledger::{Acted, Intended, Outcome, state};
 
 /// Annotation with the id of the decision behind the last act.
 pub const DECISION: &str = "autonomy.matverse.io/decision";
@@ -94,7 +95,7 @@ pub async fn act(client: &Client, intended: Intended, now: Now<'_>) -> Acted {
 
 async fn carry_out(client: &Client, intended: &Intended, now: Now<'_>) -> Outcome {
     let decision = intended.decision();
-    let attestation = crate::ledger::attestation(intended.entry());
+    let attestation = attestation(intended.entry());
     match &decision.plan {
         Plan::Nothing => Outcome::Refused { why: "the plan is empty".into() },
         Plan::Scale { .. } | Plan::Rollback { .. } => {
@@ -167,7 +168,7 @@ async fn deployment(
             Err(CallError::Gone) => return Outcome::Refused { why: "the target was deleted".into() },
             Err(CallError::Refused(why)) => return Outcome::Refused { why },
             Err(CallError::Lost(why)) => {
-                return fence::settle_deployment(api, intended.situation(), decision, intended.entry().epoch, now, &why)
+                return fence::settle_deployment(api, intended.situation(), &decision.id, &decision.plan, intended.entry().epoch, now, &why)
                     .await;
             }
         }
@@ -187,7 +188,7 @@ fn as_decided(live: &Deployment, workload: &crate::observe::workload::Workload) 
 fn applied(after: &Deployment, situation: &Situation, plan: &Plan) -> Outcome {
     Outcome::Applied {
         resource_version: after.resource_version().unwrap_or_default(),
-        post: crate::ledger::post_state(situation, plan),
+        post: state::after(situation, plan).unwrap_or_default(),
     }
 }
 
@@ -212,7 +213,7 @@ async fn config_map(
             Ok(after) => {
                 return Outcome::Applied {
                     resource_version: after.resource_version().unwrap_or_default(),
-                    post: crate::ledger::post_state(intended.situation(), &decision.plan),
+                    post: state::after(intended.situation(), &decision.plan).unwrap_or_default(),
                 };
             }
             Err(CallError::Conflict) => match bounded(api.get(name)).await {
@@ -229,7 +230,7 @@ async fn config_map(
             }
             Err(CallError::Refused(why)) => return Outcome::Refused { why },
             Err(CallError::Lost(why)) => {
-                return fence::settle_config_map(api, intended.situation(), decision, intended.entry().epoch, now, &why)
+                return fence::settle_config_map(api, intended.situation(), &decision.id, &decision.plan, intended.entry().epoch, now, &why)
                     .await;
             }
         }

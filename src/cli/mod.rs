@@ -1,7 +1,6 @@
 //! The command line: one file a verb. Exit code 64 is a wrong command line, everywhere.
 
 pub mod crds;
-pub mod ledger;
 pub mod run;
 
 use std::process::ExitCode;
@@ -22,9 +21,6 @@ enum Verb {
     Run(run::Run),
     /// Prints the custom resource definitions that this version serves
     Crds,
-    /// The ledger: make keys, verify
-    #[command(subcommand)]
-    Ledger(ledger::LedgerCommand),
 }
 
 /// Parses the command line and runs the verb.
@@ -49,10 +45,17 @@ pub fn main() -> ExitCode {
         match cli.verb {
             Verb::Run(verb) => run::main(verb).await,
             Verb::Crds => {
-                print!("{}", crds::render());
-                ExitCode::SUCCESS
+                match crds::render() {
+                    Ok(text) => {
+                        print!("{text}");
+                        ExitCode::SUCCESS
+                    }
+                    Err(error) => {
+                        eprintln!("matverse: {error:#}");
+                        ExitCode::from(3)
+                    }
+                }
             }
-            Verb::Ledger(verb) => verb.run().await,
         }
     })
 }

@@ -42,7 +42,9 @@ pub async fn main(arguments: Run) -> ExitCode {
         println!("{}: ok", arguments.config.display());
         return ExitCode::SUCCESS;
     }
-    telemetry::logs();
+    if let Err(error) = telemetry::init_logging() {
+        eprintln!("matverse: {error}");
+    }
     match start(arguments, config).await {
         Ok(Ended::Stopped) => ExitCode::SUCCESS,
         Ok(Ended::LostLeadership) => ExitCode::FAILURE,

@@ -72,6 +72,15 @@ impl SignalPlan {
     }
 }
 
+/// What holds for a signal where neither profile nor resource says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Defaults<'a> {
+    /// Source; `default` otherwise.
+    pub source: Option<&'a str>,
+    /// Oldest age in seconds; 60 otherwise.
+    pub max_age_seconds: Option<u32>,
+}
+
 struct Known {
     config: SourceConfig,
     source: Arc<dyn Source>,
@@ -92,7 +101,7 @@ pub struct Signals {
     sources: BTreeMap<String, Known>,
     profiles: BTreeMap<String, Profile>,
     frozen: std::sync::Mutex<BTreeMap<String, (u64, Timestamp, u32)>>,
-    up: std::sync::Mutex<BTreeMap<String, bool>>,
+    faults: std::sync::Mutex<BTreeMap<String, Option<String>>>,
 }
 
 impl Signals {
@@ -108,16 +117,23 @@ impl Signals {
         }
         let mut all = profiles::shipped();
         all.extend(profiles.clone());
-        Ok(Self { sources: known, profiles: all, frozen: std::sync::Mutex::default(), up: std::sync::Mutex::default() })
+        Ok(Self { sources: known, profiles: all, frozen: std::sync::Mutex::default(), faults: std::sync::Mutex::default() })
     }
 
-    /// Which sources answered when they were asked last.
-    pub fn sources_up(&self) -> BTreeMap<String, bool> {
-        self.up.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    /// How each source answered when it was asked last: `None` well, else why not.
+    pub fn sources(&self) -> BTreeMap<String, Option<String>> {
+        self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// What a resource asks for, checked; every mistake is reported.
-    pub fn plan(&self, profile: &str, overrides: &[SignalSpec], namespace: &str, name: &str) -> Result<SignalPlan, Vec<PlanError>> {
+    pub fn plan(
+        &self,
+        profile: &str,
+        overrides: &[SignalSpec],
+        defaults: Defaults<'_>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<SignalPlan, Vec<PlanError>> {
         let Some(base) = self.profiles.get(profile) else {
             return Err(vec![PlanError::NoProfile(profile.to_owned())]);
         };
@@ -127,7 +143,7 @@ impl Signals {
         let mut errors = Vec::new();
         for signal in names {
             let over = overrides.iter().find(|s| s.name == signal);
-            match self.planned(signal, base.get(signal), over, namespace, name) {
+            match self.planned(signal, base.get(signal), over, defaults, namespace, name) {
                 Ok(planned) => plan.signals.push(planned),
                 Err(error) => errors.push(error),
             }
@@ -140,6 +156,7 @@ impl Signals {
         signal: &str,
         base: Option<&SignalDefinition>,
         over: Option<&SignalSpec>,
+        defaults: Defaults<'_>,
         namespace: &str,
         name: &str,
     ) -> Result<Planned, PlanError> {
@@ -159,7 +176,7 @@ impl Signals {
         if definition.query.is_empty() {
             return Err(PlanError::NoQuery(signal.to_owned()));
         }
-        let source = definition.source.clone().unwrap_or_else(|| "default".to_owned());
+        let source = definition.source.clone().unwrap_or_else(|| defaults.source.unwrap_or("default").to_owned());
         if !self.sources.contains_key(&source) {
             return Err(PlanError::NoSource { signal: signal.to_owned(), source_name: source });
         }
@@ -167,7 +184,7 @@ impl Signals {
         let planned = Planned {
             name: SignalName::new(signal),
             limits: Limits {
-                max_age: f64::from(definition.max_age_seconds.unwrap_or(MAX_AGE)),
+                max_age: f64::from(definition.max_age_seconds.or(defaults.max_age_seconds).unwrap_or(MAX_AGE)),
                 min: definition.min.unwrap_or(min),
                 max: definition.max.unwrap_or(max),
             },
@@ -242,8 +259,8 @@ impl Signals {
     async fn ask(&self, source: &str, query: &str, at: Timestamp) -> Result<Answer, String> {
         let Some(known) = self.sources.get(source) else { return Err("not_configured".into()) };
         let answer = known.source.instant(query, at).await;
-        let up = answer.as_ref().err().is_none_or(|f| f.token == "query");
-        self.up.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(source.to_owned(), up);
+        let fault = answer.as_ref().err().filter(|f| f.token != "query").map(ToString::to_string);
+        self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(source.to_owned(), fault);
         answer.map_err(|fault| {
             tracing::debug!(%source, %fault, "no answer");
             fault.token

@@ -54,7 +54,7 @@ pub async fn turn(world: &World, resource: &MatVerseScaling, life: &mut Life) ->
 
 async fn give_back(world: &World, resource: &MatVerseScaling, life: &mut Life) -> Result<bool, TurnError> {
     let situation = turn::situation(world, resource, life).await?;
-    if let Some(decision) = decide::farewell(&situation) {
+    if let Some(decision) = decide::release(&situation) {
         let recorded = turn::carry_out(world, resource, &situation, decision, life).await?;
         if !recorded.outcome().is_some_and(|o| matches!(o, crate::ledger::Outcome::Applied { .. })) {
             return Ok(false);

@@ -17,6 +17,7 @@ use crate::api::OmegaGate;
 use crate::api::gate::OmegaGateStatus;
 use crate::decide::gate::{GateAnswer, GateDecision, GateSituation, evaluate};
 use crate::observe::reading::Readings;
+use crate::observe::signals::Defaults;
 
 /// What one gate's loop remembers between evaluations.
 #[derive(Default)]
@@ -55,7 +56,9 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
     let now = world.clock.now();
     let mut invalid = crate::decide::refuse::refused_gate(&gate.spec);
     let evidence = &gate.spec.evidence;
-    let plan = world.signals.plan_of(&evidence.profile, &evidence.signals, &evidence.source, evidence.max_age_seconds, namespace, &gate.spec.target_ref.name);
+    let defaults = Defaults { source: Some(&evidence.source), max_age_seconds: Some(evidence.max_age_seconds) };
+    let target = &gate.spec.target_ref.name;
+    let plan = world.signals.plan(&evidence.profile, &evidence.signals, defaults, namespace, target);
     if let Err(errors) = &plan {
         invalid.extend(errors.iter().map(ToString::to_string));
     }

@@ -140,7 +140,8 @@ pub async fn unreadable(world: &World, namespace: &str, name: &str, error: &str)
         "message": format!("this version cannot read the resource: {error}")});
     let api: Api<MatVerseScaling> = Api::namespaced(world.client.clone(), namespace);
     let body = json!({"status": {"conditions": [condition]}});
-    let call = api.patch_status(name, &PatchParams::default(), &Patch::Merge(&body));
+    let (how, patch) = (PatchParams::default(), Patch::Merge(&body));
+    let call = api.patch_status(name, &how, &patch);
     if let Err(error) = tokio::time::timeout(Duration::from_secs(5), call).await {
         tracing::warn!(%namespace, %name, %error, "its status could not be written either");
     }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::clock::Clock;
 use super::config::Config;
-use super::events::Announcer;
+use super::events::Events;
 use super::fleet;
 use super::health::{Health, LedgerKey, Servers};
 use super::leader::{Elector, Leadership, Timing};
@@ -17,7 +17,10 @@ use super::stores::Stores;
 use super::telemetry::Telemetry;
 use super::world::{GateBoard, LedgerDoor, World};
 use crate::act;
-use crate::ledger::{KubeStore, Ledger, LedgerError, Signer};
+use crate::ledger::configmaps::ConfigMaps;
+use crate::ledger::keys::Signer;
+use crate::ledger::settings::Settings;
+use crate::ledger::{Ledger, LedgerError};
 use crate::observe::Signals;
 
 /// Name of the Lease.
@@ -59,14 +62,14 @@ pub async fn run(
     let telemetry = Arc::new(Telemetry::new(clock.clone()));
     let health = Arc::new(Health::new(clock.clone(), STUCK));
     let servers =
-        Servers::start(config.metrics.bind, config.health.bind, telemetry.clone(), health.clone()).await?;
+        Servers::start(config.metrics, config.health, telemetry.clone(), health.clone()).await?;
     let mut background = JoinSet::new();
     background.spawn(heartbeat(health.clone()));
 
     let (tell, changes) = mpsc::unbounded_channel();
     let stores = Stores::start(&client, &config.watch_namespaces, &tell, &mut background);
     health.stores(vec!["the API server's objects"]);
-    let unique = format!("{}_{}", identity.pod, super::leader::nonce());
+    let unique = format!("{}_{}", identity.pod, nonce()?);
     let mut leadership =
         Elector::new(client.clone(), &identity.namespace, LEASE, &unique, clock.clone(), Timing::default())?.spawn();
     tokio::select! {
@@ -86,8 +89,9 @@ pub async fn run(
         health.standby(false);
         telemetry.leader(true);
         let world = Arc::new(World {
-            signals: Signals::new(&config.sources, &config.profiles)?,
-            events: Announcer::new(client.clone(), &identity.namespace, &identity.pod),
+            signals: Signals::new(&config.sources, &config.profiles).map_err(anyhow::Error::msg)?,
+            events: Events::start(client.clone(), &identity.pod, pod_ref(&identity)),
+            actor: identity.pod.clone(),
             turns: Semaphore::new(config.concurrency),
             ledger: LedgerDoor::default(),
             gates: GateBoard::default(),
@@ -107,6 +111,23 @@ pub async fn run(
     background.shutdown().await;
     tracing::info!(?ended, "ended");
     Ok(ended)
+}
+
+/// Random text: a pod keeps its name when its container starts anew, and must not take its own old lease for its own.
+fn nonce() -> anyhow::Result<String> {
+    let random = getrandom::u64().map_err(|e| anyhow::anyhow!("no random numbers: {e}"))?;
+    Ok(format!("{random:016x}"))
+}
+
+/// The operator's own pod, which its own events are about.
+fn pod_ref(identity: &Identity) -> k8s_openapi::api::core::v1::ObjectReference {
+    k8s_openapi::api::core::v1::ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some("Pod".into()),
+        namespace: Some(identity.namespace.clone()),
+        name: Some(identity.pod.clone()),
+        ..Default::default()
+    }
 }
 
 async fn heartbeat(health: Arc<Health>) {
@@ -152,11 +173,13 @@ async fn lead(
 /// Opens the ledger and, should it be lost, opens it again; acts wait meanwhile.
 async fn keep_ledger(world: Arc<World>, health: Arc<Health>, mut ending: watch::Receiver<bool>) {
     loop {
-        if world.ledger.get().is_err() {
+        // Troubles that pass are the writer's own to wait out; what is closed or lost is opened anew.
+        if world.ledger.is_closed() {
             match open(&world).await {
                 Ok(ledger) => {
                     health.ledger_key(LedgerKey::Right);
-                    tracing::info!(entries = ledger.head().size, epoch = ledger.epoch(), "the ledger is open");
+                    let head = ledger.head();
+                    tracing::info!(entries = head.size, epoch = head.epoch, "the ledger is open");
                     world.ledger.set(Ok(ledger));
                 }
                 Err(error) => {
@@ -176,15 +199,16 @@ async fn keep_ledger(world: Arc<World>, health: Arc<Health>, mut ending: watch::
 
 async fn open(world: &World) -> Result<Arc<Ledger>, LedgerError> {
     let settings = &world.config.ledger;
-    let signer = Signer::from_pem_file(&settings.origin, &settings.key_file)?;
-    let store = KubeStore::new(world.client.clone(), &settings.namespace);
-    let (ledger, recovery) = Ledger::open(store, signer, &settings.origin, world.clock.now()).await?;
+    let signer = Signer::from_file(&settings.origin, &settings.key_file)?;
+    let store = Arc::new(ConfigMaps::new(world.client.clone(), &settings.namespace));
+    let how = Settings { actor: world.actor.clone(), ..Settings::default() };
+    let (ledger, recovery) =
+        Ledger::open_with(store, signer, &settings.origin, how, world.clock.now()).await?;
     let now = || world.clock.now();
     for open in recovery.open {
-        let outcome =
-            act::settle(&world.client, open.situation(), open.decision(), ledger.epoch(), &now).await;
-        tracing::warn!(decision = %open.decision().id, outcome = outcome.as_str(), "an open intent was settled");
-        ledger.conclude(open.acted(outcome, now()), now()).await?;
+        let outcome = act::settle(&world.client, &open.intent, recovery.epoch, &now).await;
+        tracing::warn!(decision = %open.intent.id, outcome = outcome.as_str(), "an open intent was settled");
+        ledger.conclude_recovered(&open, outcome, now()).await?;
     }
     Ok(Arc::new(ledger))
 }

@@ -104,6 +104,7 @@ pub fn scaling_status(previous: &MatVerseScalingStatus, report: &Report) -> MatV
         rollback: previous.rollback.clone(),
         retune: previous.retune.clone(),
         ledger: previous.ledger.clone(),
+        proposal: None,
     };
     let Some(Turn { observed, picture, decision, outcome, entry }) = turn else {
         return status;
@@ -240,6 +241,7 @@ fn gist(status: &MatVerseScalingStatus) -> Gist<'_> {
         rollback,
         retune,
         ledger: _,
+        proposal: _,
     } = status;
     Gist {
         generation: *observed_generation,

@@ -131,9 +131,7 @@ impl Scope {
         let (hpas, writer) = reflector::store();
         watch(api(client, namespace.as_deref()), writer, tasks, |_, _| {});
         let (config_maps, writer) = reflector::store();
-        let metadata =
-            watcher::metadata_watcher(api::<ConfigMap>(client, namespace.as_deref()), config());
-        tasks.spawn(drive(metadata.default_backoff().reflect(writer), |_, _| {}));
+        watch(api::<PartialObjectMeta<ConfigMap>>(client, namespace.as_deref()), writer, tasks, |_, _| {});
         Self { namespace, scalings, gates, deployments, replica_sets, hpas, config_maps }
     }
 }

@@ -12,6 +12,7 @@ use kube::{Resource, ResourceExt};
 use super::turn::TurnError;
 use super::world::World;
 use crate::api::MatVerseScaling;
+use crate::api::scaling::Retune;
 use crate::observe::facts;
 use crate::observe::workload::Workload;
 
@@ -46,12 +47,23 @@ pub async fn read(
     known: &mut Known,
 ) -> Result<(Option<Workload>, bool), TurnError> {
     let namespace = resource.namespace().unwrap_or_default();
-    let name = &resource.spec.target_ref.name;
-    let Some(scope) = world.stores.of(&namespace) else { return Ok((None, true)) };
-    let stored = scope.deployments.get(&ObjectRef::new(name).within(&namespace));
+    facts_of(world, &namespace, &resource.spec.target_ref.name, resource.spec.retune.as_ref(), live, known).await
+}
+
+/// The same for any Deployment.
+pub async fn facts_of(
+    world: &World,
+    namespace: &str,
+    name: &str,
+    retune: Option<&Retune>,
+    live: bool,
+    known: &mut Known,
+) -> Result<(Option<Workload>, bool), TurnError> {
+    let Some(scope) = world.stores.of(namespace) else { return Ok((None, true)) };
+    let stored = scope.deployments.get(&ObjectRef::new(name).within(namespace));
     let behind = known.written.is_some_and(|w| stored.as_ref().and_then(|d| version(&**d)).is_some_and(|v| v < w));
     let deployment = if live || behind {
-        let api: Api<Deployment> = Api::namespaced(world.client.clone(), &namespace);
+        let api: Api<Deployment> = Api::namespaced(world.client.clone(), namespace);
         bounded(api.get_opt(name)).await?
     } else {
         stored.map(|d| (*d).clone())
@@ -63,33 +75,33 @@ pub async fn read(
     let uid = deployment.uid().unwrap_or_default();
     let replica_sets: Vec<ReplicaSet> = scope
         .replica_sets
-        .state_filter(|rs| rs.namespace().as_deref() == Some(&namespace) && owned_by(rs, &uid))
+        .state_filter(|rs| rs.namespace().as_deref() == Some(namespace) && owned_by(rs, &uid))
         .iter()
         .map(|rs| (**rs).clone())
         .collect();
     let pods = if facts::pods_matter(&deployment) || known.start_seconds.is_none() {
-        let api: Api<Pod> = Api::namespaced(world.client.clone(), &namespace);
+        let api: Api<Pod> = Api::namespaced(world.client.clone(), namespace);
         let selector = facts::pod_selector(&deployment);
         Some(bounded(api.list(&ListParams::default().labels(&selector))).await?.items)
     } else {
         None
     };
-    let tuned = match &resource.spec.retune {
+    let tuned = match retune {
         Some(retune) => {
-            let api: Api<ConfigMap> = Api::namespaced(world.client.clone(), &namespace);
+            let api: Api<ConfigMap> = Api::namespaced(world.client.clone(), namespace);
             bounded(api.get_opt(&retune.config_map_ref.name)).await?
         }
         None => None,
     };
-    let scalers = other_scalers(scope, &namespace, name);
-    let configured = config_changed_at(scope, &namespace, &deployment);
+    let scalers = other_scalers(scope, namespace, name);
+    let configured = config_changed_at(scope, namespace, &deployment);
     let mut workload = facts::workload(&facts::Sources {
         deployment: &deployment,
         replica_sets: &replica_sets,
         pods: pods.as_deref(),
         other_scalers: scalers,
         config_changed_at: configured,
-        retune: resource.spec.retune.as_ref(),
+        retune,
         tuned: tuned.as_ref(),
         now: world.clock.now(),
     });

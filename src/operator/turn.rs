@@ -19,6 +19,7 @@ use crate::api::MatVerseScaling;
 use crate::decide::situation::{Action, GateView, Memory, ObjectRef, Plan, Situation, Standing};
 use crate::decide::{self, Decision};
 use crate::ledger::{LedgerError, Outcome, Recorded};
+use crate::observe::signals::Defaults;
 use crate::observe::{Observed, SignalPlan};
 use crate::orient::Estimator;
 
@@ -78,7 +79,7 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
     if life.uid != resource.uid() {
         *life = Life::default();
         life.uid = resource.uid();
-        life.memory = super::memory::recall(resource);
+        life.memory = recall(world, resource);
     }
     if resource.metadata.deletion_timestamp.is_some() {
         return farewell::turn(world, resource, life).await;
@@ -98,8 +99,19 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
     Some(rest.saturating_sub(took).max(Duration::from_millis(50)))
 }
 
+/// What status remembers from before a restart; what makes no sense there holds us back, and is said.
+fn recall(world: &World, resource: &MatVerseScaling) -> Memory {
+    let Some(status) = &resource.status else { return Memory::default() };
+    let cooldown = resource.spec.cooldown_seconds;
+    let remembered = super::memory::memory_from_status(status, cooldown, world.clock.now());
+    for doubt in &remembered.doubts {
+        tracing::warn!(name = %resource.name_any(), %doubt, "status was not believed");
+    }
+    remembered.memory
+}
+
 async fn once(world: &World, resource: &MatVerseScaling, life: &mut Life) -> Result<(), TurnError> {
-    resolve_open(world, &object_ref(resource)).await?;
+    resolve_open(world, &object_ref(resource));
     let mut situation = situation(world, resource, life).await?;
     let mut decision = timed_decide(world, &situation);
     if decision.act && matches!(decision.action, Action::ScaleDown | Action::Rollback) {
@@ -123,7 +135,14 @@ pub(super) async fn situation(
     life: &mut Life,
 ) -> Result<Situation, TurnError> {
     let mut invalid = decide::refused(&resource.spec);
-    let plan = match world.signals.plan(&resource.spec) {
+    let planned = world.signals.plan(
+        &resource.spec.profile,
+        &resource.spec.signals,
+        Defaults::default(),
+        &resource.namespace().unwrap_or_default(),
+        &resource.spec.target_ref.name,
+    );
+    let plan = match planned {
         Ok(plan) => plan,
         Err(errors) => {
             invalid.extend(errors.iter().map(ToString::to_string));
@@ -173,14 +192,13 @@ fn object_ref(resource: &MatVerseScaling) -> ObjectRef {
 }
 
 /// An act of ours without an outcome comes before anything new.
-async fn resolve_open(world: &World, object: &ObjectRef) -> Result<(), TurnError> {
-    let Ok(ledger) = world.ledger.get() else { return Ok(()) };
-    let now = || world.clock.now();
-    for open in ledger.open_intents(&object.uid) {
-        let outcome = act::settle(&world.client, open.situation(), open.decision(), ledger.epoch(), &now).await;
-        ledger.conclude(open.acted(outcome, now()), now()).await?;
+///
+/// Turns of one resource follow each other, so an intent that is open now was left by a turn that was cut short.
+/// Opening the ledger anew is the one way to settle it: a new epoch, a fence, then what the target says.
+fn resolve_open(world: &World, object: &ObjectRef) {
+    if world.ledger.get().is_ok_and(|ledger| ledger.unresolved(object).is_some()) {
+        world.ledger.set(Err("an act without an outcome is being settled".into()));
     }
-    Ok(())
 }
 
 /// Reads signals and workload at one evaluation time; whether the facts may be behind a write of ours.
@@ -222,7 +240,7 @@ fn standing(world: &World, resource: &MatVerseScaling, object: &ObjectRef, behin
     let ledger = world.ledger.get();
     Standing {
         ledger_available: ledger.is_ok(),
-        unresolved_act: ledger.is_ok_and(|l| !l.open_intents(&object.uid).is_empty()),
+        unresolved_act: ledger.is_ok_and(|l| l.unresolved(object).is_some()),
         namespace_may_act: world.config.may_act(&object.namespace),
         older_claim: target::older_claim(world, resource),
         facts_behind: behind,
@@ -255,7 +273,7 @@ pub(super) async fn carry_out(
     let now = || world.clock.now();
     if !decision.act || decision.plan == Plan::Nothing {
         if changed_its_mind(situation, &decision, life) {
-            world.telemetry.timed(Phase::Ledger, ledger.note(situation, &decision, now())).await?;
+            return Ok(world.telemetry.timed(Phase::Ledger, ledger.note_decision(decision, now())).await?);
         }
         return Ok(Recorded::unchanged(decision));
     }
@@ -266,13 +284,27 @@ pub(super) async fn carry_out(
     let intended = world.telemetry.timed(Phase::Ledger, ledger.intend(situation, decision, now())).await?;
     let acted = world.telemetry.timed(Phase::Act, act::act(&world.client, intended, &now)).await;
     world.telemetry.executed(action, acted.outcome().as_str());
-    let recorded = world.telemetry.timed(Phase::Ledger, ledger.conclude(acted, now())).await?;
+    let recorded = world.telemetry.timed(Phase::Ledger, conclude(&ledger, acted)).await?;
     if let Some(Outcome::Applied { resource_version, .. }) = recorded.outcome()
         && action != Action::Retune
     {
         life.target.written = resource_version.parse().ok();
     }
     Ok(recorded)
+}
+
+/// The outcome of an act must stand in the ledger: it is offered again until it does, within the turn's bound.
+async fn conclude(ledger: &crate::ledger::Ledger, acted: crate::ledger::Acted) -> Result<Recorded, LedgerError> {
+    for wait in [1, 2, 5, 10, 20] {
+        match ledger.conclude(acted.clone()).await {
+            Err(error) if !error.is_final() => {
+                tracing::warn!(%error, "an outcome is not recorded yet");
+                tokio::time::sleep(Duration::from_secs(wait)).await;
+            }
+            answer => return answer,
+        }
+    }
+    ledger.conclude(acted).await
 }
 
 /// A change of what would be done is recorded, at most once per resource and cooldown.

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::clock::Clock;
 use super::config::Config;
-use super::events::Announcer;
+use super::events::Events;
 use super::leader::Leadership;
 use super::stores::Stores;
 use super::telemetry::Telemetry;
@@ -32,7 +32,9 @@ pub struct World {
     /// Metrics.
     pub telemetry: Arc<Telemetry>,
     /// Events.
-    pub events: Announcer,
+    pub events: Events,
+    /// Who writes, as ledger entries name it.
+    pub actor: String,
     /// Whether this process leads.
     pub leadership: Leadership,
     /// The ledger, where it can be written.
@@ -61,6 +63,11 @@ impl LedgerDoor {
         let ledger = state.clone()?;
         ledger.available()?;
         Ok(ledger)
+    }
+
+    /// Whether it must be opened (again).
+    pub fn is_closed(&self) -> bool {
+        self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_err()
     }
 
     /// Opens or closes the door.
