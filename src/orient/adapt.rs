@@ -5,11 +5,11 @@
 //!                                         └─ flagged: nothing is learned
 //! ```
 //!
-//! - **R** by innovation consistency: `R ← λR + (1−λ)(ε² + HP⁺Hᵀ)`, ε the residual after the update.
-//! - **σ²** by the gradient of the likelihood, scaled by its information (recursive maximum likelihood in ln σ²,
-//!   with the same λ; Ljung & Söderström 1983, ch. 3). The textbook rule `K y yᵀ Kᵀ` beside the rule for R cannot
-//!   tell the two apart: for a level, R = (1−K)·C₀ and Q = K²·C₀ solve both at *every* gain K, so a jump of R is
-//!   booked on Q for good. The likelihood sees the autocorrelation of the innovations and can.
+//! - **R and σ²** by the gradient of the likelihood of the innovations in (ln R, ln σ²), scaled by its information
+//!   (recursive maximum likelihood; Ljung & Söderström 1983, ch. 3), with the forgetting factor λ.
+//!   The textbook pair `R ← λR + (1−λ)(ε² + HP⁺Hᵀ)`, `Q ← λQ + (1−λ)K y yᵀ Kᵀ` matches the *size* of the innovations
+//!   alone, and for a level R = (1−K)·C₀, Q = K²·C₀ solve it at **every** gain K: a jump of R is booked on Q for
+//!   good. The likelihood sees their autocorrelation too. The rule for R is its first term.
 //! - **Bounds**: √(σ²τ³/3), what one turn τ adds to the level, stays within [qMin,qMax] × the signal's scale.
 //! - **λ = .98** for every signal: a memory of 50 samples. While n < 50 the gain is 1/(n+2), as for a mean.
 //! - **Flagged samples** (beyond 10σ) move the state by 10σ at most and teach nothing. Two in a row on one side
@@ -76,21 +76,72 @@ struct Last {
     standardised: f64,
 }
 
-/// Derivatives of the filter with respect to ln σ², and the information gathered on it.
+/// Derivatives of the filter with respect to ln R and ln σ², and the information gathered on both.
 #[derive(Clone, Copy, Debug)]
 struct Sensitivity {
-    x: Vector2<f64>,
-    p: Matrix2<f64>,
-    information: f64,
+    x: [Vector2<f64>; 2],
+    p: [Matrix2<f64>; 2],
+    information: Matrix2<f64>,
+}
+
+impl Default for Sensitivity {
+    fn default() -> Self {
+        Self { x: [Vector2::zeros(); 2], p: [Matrix2::zeros(); 2], information: Matrix2::zeros() }
+    }
 }
 
 impl Sensitivity {
     /// Keeps the first steps, which know nothing yet, small.
     const PRIOR: f64 = 0.02;
+    /// Largest step of a logarithm at one sample.
+    const STEP: f64 = 0.3;
 
+    /// Forgets the derivatives (they belong to a state that was replaced), not the information.
     fn reset(&mut self) {
-        self.x = Vector2::zeros();
-        self.p = Matrix2::zeros();
+        *self = Self { information: self.information, ..Self::default() };
+    }
+
+    /// Carries the derivatives through one predict and update, and gives the step of (ln R, ln σ²).
+    /// `residual` is the clipped one, `noise` the derivatives of the predicted covariance and of R by themselves.
+    fn step(
+        &mut self,
+        innovation: &Innovation,
+        residual: f64,
+        over: Matrix2<f64>,
+        noise: [(Matrix2<f64>, f64); 2],
+        rate: f64,
+    ) -> Vector2<f64> {
+        let Innovation { variance, gain: k, .. } = *innovation;
+        let nis = residual * residual / variance;
+        let mut score = Vector2::zeros();
+        let mut relative = Vector2::zeros();
+        let mut scaled = Vector2::zeros();
+        for (i, (process, measurement)) in noise.into_iter().enumerate() {
+            let dx = over * self.x[i];
+            let dp = over * self.p[i] * over.transpose() + process;
+            let d_variance = dp[(0, 0)] + measurement;
+            let d_residual = -dx[0];
+            relative[i] = d_variance / variance;
+            scaled[i] = d_residual / variance.sqrt();
+            score[i] = 0.5 * relative[i] * (nis - 1.0) - residual * d_residual / variance;
+            let dk = Vector2::new(dp[(0, 0)], dp[(0, 1)]) / variance - k * relative[i];
+            self.x[i] = dx + dk * residual + k * d_residual;
+            self.p[i] =
+                dp - (dk * k.transpose() + k * dk.transpose()) * variance - k * k.transpose() * d_variance;
+        }
+        let seen = relative * relative.transpose() * 0.5 + scaled * scaled.transpose();
+        self.information += (seen - self.information) * rate;
+        let weighted = self.information + Matrix2::identity() * Self::PRIOR;
+        let step = weighted.try_inverse().map_or(Vector2::zeros(), |inverse| inverse * score * rate);
+        let finite = |m: &Matrix2<f64>| m.iter().all(|v| v.is_finite());
+        let sound = self.p.iter().all(finite)
+            && self.x.iter().all(|x| x.iter().all(|v| v.is_finite()))
+            && finite(&self.information);
+        if !sound || !step.iter().all(|v| v.is_finite()) {
+            *self = Self::default();
+            return Vector2::zeros();
+        }
+        step.map(|v| v.clamp(-Self::STEP, Self::STEP))
     }
 }
 
@@ -104,7 +155,7 @@ impl Channel {
             at: None,
             r: 1.0,
             ln_process: 0.0,
-            sensitivity: Sensitivity { x: Vector2::zeros(), p: Matrix2::zeros(), information: 0.0 },
+            sensitivity: Sensitivity::default(),
             scale: 0.0,
             samples: 0,
             streak: 0,
@@ -171,11 +222,11 @@ impl Channel {
 
     fn start(&mut self, value: f64, at: Timestamp, limits: &Limits) {
         self.scale = value.abs();
-        let rough = 0.1 * self.scale;
+        let rough = 0.05 * self.scale;
         self.r = (rough * rough).max(self.r_floor(limits));
         let (low, high) = self.process_bounds(limits);
         self.ln_process = 0.5 * (low + high);
-        // A slope of a tenth of the scale per turn is as much as one expects before the second sample.
+        // A slope of a twentieth of the scale per turn is as much as one expects before the second sample.
         let slope = (rough / limits.interval).max(1e-9);
         self.state = State::new(value, self.r, slope * slope);
         if self.motion == Motion::Level {
@@ -236,7 +287,7 @@ impl Channel {
         self.samples = self.samples.saturating_add(1);
 
         if !flagged || self.flagged_share > 0.25 {
-            self.learn(&innovation, residual, dt, gain, r, limits);
+            self.learn(&innovation, residual, dt, gain, limits);
         } else {
             self.sensitivity.reset();
         }
@@ -256,37 +307,15 @@ impl Channel {
         }
     }
 
-    fn learn(&mut self, y: &Innovation, residual: f64, dt: f64, gain: f64, r: f64, limits: &Limits) {
-        // R, from what is left after the update. A doubtful sample's own variance is not the signal's.
-        let left = residual * (1.0 - y.gain[0]);
-        let evidence = (left * left + self.state.p[(0, 0)] - limits.r_extra).max(0.0);
-        let ceiling = (10.0 * self.scale).max(1e-9);
-        self.r = (self.r + gain * (evidence - self.r))
-            .clamp(self.r_floor(limits), (ceiling * ceiling).max(self.r_floor(limits)));
-
-        // ln σ²: carry the derivatives of state and covariance through the same step.
-        let f = transition(dt);
+    fn learn(&mut self, innovation: &Innovation, residual: f64, dt: f64, rate: f64, limits: &Limits) {
         let process = self.motion.covariance(dt) * self.process_noise();
-        let s = &mut self.sensitivity;
-        let dx = f * s.x;
-        let dp = f * s.p * f.transpose() + process;
-        let (d_variance, d_residual) = (dp[(0, 0)], -dx[0]);
-        let relative = d_variance / y.variance;
-        let nis = residual * residual / y.variance;
-        let score = 0.5 * relative * (nis - 1.0) - residual * d_residual / y.variance;
-        let information = 0.5 * relative * relative + d_residual * d_residual / y.variance;
-        s.information += gain * (information - s.information);
-        let k = y.gain;
-        let dk = Vector2::new(dp[(0, 0)], dp[(0, 1)]) / y.variance - k * relative;
-        s.x = dx + dk * residual + k * d_residual;
-        s.p = dp - (dk * k.transpose() + k * dk.transpose()) * y.variance - k * k.transpose() * d_variance;
-        let step = gain * score / (s.information + Sensitivity::PRIOR);
+        let noise = [(Matrix2::zeros(), self.r), (process, 0.0)];
+        let step = self.sensitivity.step(innovation, residual, transition(dt), noise, rate);
+        let floor = self.r_floor(limits);
+        let ceiling = (10.0 * self.scale).max(1e-9);
+        self.r = (self.r * libm::exp(step[0])).clamp(floor, (ceiling * ceiling).max(floor));
         let (low, high) = self.process_bounds(limits);
-        self.ln_process = (self.ln_process + step.clamp(-0.3, 0.3)).clamp(low, high);
-        let finite = self.sensitivity.x.iter().chain(self.sensitivity.p.iter()).all(|v| v.is_finite());
-        if !finite || r <= 0.0 {
-            self.sensitivity.reset();
-        }
+        self.ln_process = (self.ln_process + step[1]).clamp(low, high);
     }
 
     /// State at `at` (predicted, with the variance that this costs) and a sample's forecast `horizon` s later.

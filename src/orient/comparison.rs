@@ -198,6 +198,8 @@ struct Track {
     last_pair: Option<(Timestamp, Timestamp)>,
     pair_levels: (f64, f64),
     run: Run,
+    /// Whether the last sample was one since the rollout.
+    since: bool,
     recent: VecDeque<f64>,
 }
 
@@ -311,8 +313,15 @@ impl Track {
     fn judge(&mut self, sample: Sample, started: Option<Timestamp>, judged: Judged, settings: &Settings) {
         let excess = |bar: f64| judged.sign() * (sample.value - bar);
         let passes = self.window.as_ref().is_some_and(|w| excess(w.threshold) > 0.0);
+        let since = started.is_some_and(|started| sample.at > started);
+        if since && !self.since && self.run.bad < ESTABLISHED {
+            // One or two bad samples before a rollout are noise (every tenth is beyond the 90 % point); trouble
+            // that was there before it has shown itself more often.
+            self.run = Run::default();
+        }
+        self.since = since;
         self.run.push(sample.at, passes || judged.misses(sample.value, settings));
-        if started.is_none_or(|started| sample.at <= started) {
+        if !since {
             return;
         }
         if self.recent.len() == 5 {

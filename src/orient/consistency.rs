@@ -1,6 +1,6 @@
 //! Whether a filter's innovations are as large as the filter says.
 //!
-//! The mean of N normalised innovations squared of a consistent filter is χ²_N/N: inside its 95 % band 19 times
+//! The mean of N normalised innovations squared of a consistent filter is a χ² of N degrees over N: inside its 95 % band 19 times
 //! in 20. *Above* for ten minutes the filter is too sure of itself and its forecasts must not size anything;
 //! below (a constant signal under the noise floor) it is merely modest.
 
@@ -62,7 +62,7 @@ impl Monitor {
     }
 }
 
-/// Central 95 % band of χ²_N/N, by Wilson & Hilferty (1931); within .2 % for N ≥ 20.
+/// Central 95 % band of a χ² of N degrees over N, by Wilson & Hilferty (1931); within .2 % for N ≥ 20.
 fn band(count: usize) -> (f64, f64) {
     let n = count as f64;
     let spread = 1.959_964 * libm::sqrt(2.0 / (9.0 * n));

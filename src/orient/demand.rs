@@ -26,8 +26,8 @@ const SETTLE: f64 = 30.0;
 const ENOUGH: u32 = 6;
 /// Shortest window that a `rate()` is taken over, s, for the Poisson variance of counts.
 const RATE_WINDOW: f64 = 30.0;
-/// Start time of a pod until it has been measured, s. Two thirds of the pods of a cluster start faster; a
-/// longer horizon errs towards more replicas.
+/// Start time of a pod until it has been measured, s: an assumption, long for most images, because a longer
+/// horizon errs towards more replicas.
 pub const ASSUMED_START: f64 = 30.0;
 /// Largest count that any model is asked about.
 const MOST: i32 = 10_000;
@@ -151,7 +151,7 @@ impl Demand {
                 return None;
             }
             let (mean, sd) = through(rate);
-            let sd = libm::sqrt(sd * sd).max(libm::sqrt(poisson_variance(mean, settings.interval_seconds)));
+            let sd = sd.max(libm::sqrt(poisson_variance(mean, settings.interval_seconds)));
             Some(Capacity::Queue {
                 mean,
                 sd,

@@ -148,7 +148,7 @@ mod tests {
             predicted = filtered.predict(1.0, Motion::Level, q);
         }
         assert!((filtered.x[0] - 798.370_292_6).abs() < 1e-6, "level {}", filtered.x[0]);
-        assert!((filtered.p[(0, 0)] - 4032.157_94).abs() < 1e-4, "P {}", filtered.p[(0, 0)]);
+        assert!((filtered.p[(0, 0)] - 4_032.157_94).abs() < 1e-4, "P {}", filtered.p[(0, 0)]);
         assert!((log_likelihood + 632.537_695_047_6).abs() < 1e-6, "log-likelihood {log_likelihood}");
         assert!(filtered.x[1].abs() < 1e-12, "a level has no slope");
     }

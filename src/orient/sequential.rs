@@ -101,22 +101,25 @@ impl Sequential {
         self.worse.looks()
     }
 
-    /// The verdict now. It is not latched: trouble that has passed is no reason to act. Were both proven, which
-    /// only a change of mind of the workload can bring about, it is undecided.
+    /// The verdict now. It is not latched, but wealth once won is lost slowly, so both may stand: a revision that
+    /// was fine for an hour and then fell is worse. Whether the trouble still lasts is asked apart from this, by
+    /// the run of bad samples.
     #[must_use]
     pub fn verdict(&self, alpha: f64) -> Verdict {
         let (worse, not_worse) = self.values();
         let bar = 1.0 / alpha;
-        match (worse >= bar, not_worse >= bar) {
-            (true, false) => Verdict::Worse,
-            (false, true) => Verdict::NotWorse,
-            _ => Verdict::Undecided,
+        if worse >= bar {
+            Verdict::Worse
+        } else if not_worse >= bar {
+            Verdict::NotWorse
+        } else {
+            Verdict::Undecided
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -160,7 +163,8 @@ mod tests {
     fn any_time_false_alarms_stay_under_alpha() {
         let normal = alarms(2000, 300, |d| (d.normal(), d.normal()));
         let heavy = alarms(2000, 300, |d| {
-            (libm::tan(3.141 * (d.uniform() - 0.5)), libm::tan(3.141 * (d.uniform() - 0.5)))
+            let mut cauchy = || libm::tan(3.1 * (d.uniform() - 0.5));
+            (cauchy(), cauchy())
         });
         let ties = alarms(2000, 300, |d| {
             let sparse = |u: f64| if u < 0.9 { 0.0 } else { libm::floor(10.0 * u) };
@@ -206,9 +210,8 @@ mod tests {
         while late.verdict(0.05) != Verdict::Worse {
             late.push(1.0, -1.0);
             looks += 1;
-            assert!(looks < 60);
         }
-        assert!(looks <= 40, "{looks}");
+        assert!(looks <= 20, "{looks}");
     }
 
     #[test]
