@@ -1,6 +1,7 @@
 //! The command line: one file a verb. Exit code 64 is a wrong command line, everywhere.
 
 pub mod crds;
+pub mod ledger;
 pub mod run;
 
 use std::process::ExitCode;
@@ -21,6 +22,9 @@ enum Verb {
     Run(run::Run),
     /// Prints the custom resource definitions that this version serves
     Crds,
+    /// The ledger: make keys, verify
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
 }
 
 /// Parses the command line and runs the verb.
@@ -44,6 +48,7 @@ pub fn main() -> ExitCode {
     runtime.block_on(async {
         match cli.verb {
             Verb::Run(verb) => run::main(verb).await,
+            Verb::Ledger(verb) => verb.run().await,
             Verb::Crds => {
                 match crds::render() {
                     Ok(text) => {
