@@ -349,6 +349,17 @@ async fn never_two_leaders_under_a_storm_of_faults() {
     assert!(reigns.len() > 5, "the storm must move leadership around to prove anything: {reigns:?}");
 }
 
+#[tokio::test]
+async fn a_process_that_is_alone_leads_until_it_steps_down() {
+    let (clock, script) = Clock::scripted("2030-01-01T00:00:00Z".parse().unwrap());
+    let mut alone = Leadership::unelected(clock);
+    script.advance(Duration::from_hours(10_000));
+    assert!(alone.is_leader());
+    assert_eq!(alone.term(), Some(1));
+    alone.release().await;
+    assert!(!alone.changed().await);
+}
+
 fn quick() -> Timing {
     Timing {
         lease: Duration::from_secs(2),
