@@ -180,6 +180,35 @@ async fn a_lost_answer_to_an_acquisition_is_found_again() {
 }
 
 #[tokio::test]
+async fn a_term_counts_from_before_the_write_was_sent() {
+    let server = ApiServer::start().await;
+    let mut a = candidate(&server, "a", SignedDuration::ZERO);
+    server.fault(None, Some(Method::POST), Fault::CommitThenDelay(Duration::from_millis(100)), 1);
+    let script = a.script.clone();
+    let underway = async {
+        while server.object(PATH).is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        script.advance(Duration::from_secs(9));
+    };
+    tokio::join!(a.step(), underway);
+    assert!(a.leads());
+    pass(1, &[&a]);
+    assert!(!a.leads(), "ten seconds after it was sent, one after it was answered");
+    // An answer that takes longer than a term gives none.
+    server.fault(None, Some(Method::PUT), Fault::CommitThenDelay(Duration::from_millis(100)), 1);
+    let before = server.object(PATH);
+    let underway = async {
+        while server.object(PATH) == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        script.advance(Duration::from_secs(10));
+    };
+    let (leads, ()) = tokio::join!(a.step(), underway);
+    assert!(!leads);
+}
+
+#[tokio::test]
 async fn a_write_that_never_landed_is_tried_again() {
     let server = ApiServer::start().await;
     let mut a = candidate(&server, "a", SignedDuration::ZERO);
