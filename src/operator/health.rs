@@ -256,13 +256,13 @@ mod tests {
 
     fn health() -> (Arc<Health>, Clock, Script) {
         let (clock, script) = Clock::scripted("2030-01-01T00:00:00Z".parse().unwrap());
-        (Arc::new(Health::new(clock.clone(), Duration::from_secs(60))), clock, script)
+        (Arc::new(Health::new(clock.clone(), Duration::from_mins(1))), clock, script)
     }
 
     #[test]
     fn alive_while_the_loop_turns() {
         let (health, _, script) = health();
-        script.advance(Duration::from_secs(60));
+        script.advance(Duration::from_mins(1));
         assert_eq!(health.live(), Ok(()));
         script.advance(Duration::from_secs(1));
         assert_eq!(health.live(), Err("the main loop has not turned for 61 s".into()));

@@ -8,6 +8,7 @@
 //! along with a write and never cause one.
 
 mod facts;
+pub mod gate;
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -202,8 +203,12 @@ pub fn worth_writing(
     last_write: Option<Timestamp>,
     now: Timestamp,
 ) -> bool {
-    let due = last_write.is_none_or(|at| now.duration_since(at).abs() >= HEARTBEAT);
-    due || gist(old) != gist(new)
+    due(last_write, now) || gist(old) != gist(new)
+}
+
+/// Whether the heartbeat is due; who does not know when the last write was, writes.
+fn due(last_write: Option<Timestamp>, now: Timestamp) -> bool {
+    last_write.is_none_or(|at| now.duration_since(at).abs() >= HEARTBEAT)
 }
 
 /// What causes a write.
@@ -222,7 +227,7 @@ struct Gist<'a> {
 /// Type, status, reason and generation; never the message.
 type ConditionGist<'a> = (&'a str, &'a str, &'a str, Option<i64>);
 
-pub(super) fn condition_gist(condition: &Condition) -> ConditionGist<'_> {
+fn condition_gist(condition: &Condition) -> ConditionGist<'_> {
     (&condition.type_, &condition.status, &condition.reason, condition.observed_generation)
 }
 

@@ -1,4 +1,4 @@
-//! What the operator tells machines: JSON logs on standard error, and metrics in the OpenMetrics text format.
+//! What the operator tells machines: JSON logs on standard error, and metrics in the `OpenMetrics` text format.
 //!
 //! Counters and histograms are kept by `prometheus-client`. Gauges that speak of a resource are not stored as numbers
 //! but rebuilt at every scrape from what the last turn saw, so that a value that is no longer fresh — its reading
@@ -266,7 +266,7 @@ impl Telemetry {
         self.resources.forget(namespace, name);
     }
 
-    /// All metrics as OpenMetrics text.
+    /// All metrics as `OpenMetrics` text.
     ///
     /// # Errors
     /// A value that cannot be encoded.

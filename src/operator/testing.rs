@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     CommitThenHang,
     /// Refused with this code.
     Reject(u16),
+    /// Done, and answered a little later.
+    CommitThenDelay(std::time::Duration),
 }
 
 struct Plan {
@@ -198,6 +200,7 @@ async fn handle(
         content_type: text("content-type"),
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
     };
+    let mut delay = std::time::Duration::ZERO;
     let answer = {
         let mut world = world.lock().unwrap();
         world.requests.push(request.clone());
@@ -207,10 +210,15 @@ async fn handle(
                 world.answer(&request);
                 None
             }
+            Some(Fault::CommitThenDelay(by)) => {
+                delay = by;
+                Some(world.answer(&request))
+            }
             Some(Fault::Reject(code)) => Some(failure(code, "Scripted")),
             None => Some(world.answer(&request)),
         }
     };
+    tokio::time::sleep(delay).await;
     let Some((code, body)) = answer else {
         return std::future::pending().await;
     };

@@ -180,6 +180,35 @@ async fn a_lost_answer_to_an_acquisition_is_found_again() {
 }
 
 #[tokio::test]
+async fn a_term_counts_from_before_the_write_was_sent() {
+    let server = ApiServer::start().await;
+    let mut a = candidate(&server, "a", SignedDuration::ZERO);
+    server.fault(None, Some(Method::POST), Fault::CommitThenDelay(Duration::from_millis(100)), 1);
+    let script = a.script.clone();
+    let underway = async {
+        while server.object(PATH).is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        script.advance(Duration::from_secs(9));
+    };
+    tokio::join!(a.step(), underway);
+    assert!(a.leads());
+    pass(1, &[&a]);
+    assert!(!a.leads(), "ten seconds after it was sent, one after it was answered");
+    // An answer that takes longer than a term gives none.
+    server.fault(None, Some(Method::PUT), Fault::CommitThenDelay(Duration::from_millis(100)), 1);
+    let before = server.object(PATH);
+    let underway = async {
+        while server.object(PATH) == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        script.advance(Duration::from_secs(10));
+    };
+    let (leads, ()) = tokio::join!(a.step(), underway);
+    assert!(!leads);
+}
+
+#[tokio::test]
 async fn a_write_that_never_landed_is_tried_again() {
     let server = ApiServer::start().await;
     let mut a = candidate(&server, "a", SignedDuration::ZERO);
@@ -347,6 +376,17 @@ async fn never_two_leaders_under_a_storm_of_faults() {
         assert!(all.iter().filter(|c| c.leads()).count() <= 1, "two leaders in round {round}");
     }
     assert!(reigns.len() > 5, "the storm must move leadership around to prove anything: {reigns:?}");
+}
+
+#[tokio::test]
+async fn a_process_that_is_alone_leads_until_it_steps_down() {
+    let (clock, script) = Clock::scripted("2030-01-01T00:00:00Z".parse().unwrap());
+    let mut alone = Leadership::unelected(clock);
+    script.advance(Duration::from_hours(10_000));
+    assert!(alone.is_leader());
+    assert_eq!(alone.term(), Some(1));
+    alone.release().await;
+    assert!(!alone.changed().await);
 }
 
 fn quick() -> Timing {

@@ -3,29 +3,28 @@
 use super::{Report, Turn};
 use crate::api::scaling::Enforcement;
 use crate::decide::Decision;
-use crate::observe::Observed;
-use crate::observe::reading::{Reading, SignalName, Use};
+use crate::observe::reading::{Reading, Readings, SignalName, Use};
 use crate::operator::conditions::{Fact, Kind, Truth};
 use crate::orient::Consistency;
 
 /// All facts of a report, in the order in which status lists them.
 pub(super) fn of(report: &Report) -> Vec<Fact> {
-    let mut facts = vec![ready(report), acting(report), ledger(report)];
-    match &report.turn {
-        Some(turn) => facts.extend(of_turn(report, turn)),
-        None => {
-            for kind in [
-                Kind::MetricsAvailable,
-                Kind::TargetAvailable,
-                Kind::ModelConsistent,
-                Kind::Degraded,
-                Kind::Contested,
-                Kind::Unschedulable,
-            ] {
-                facts.push(Fact::new(kind, Truth::Unknown, "NotEvaluated", "no turn could be made"));
-            }
-            facts.push(conflict(report, &[]));
+    let mut facts =
+        vec![ready(report), acting(report), ledger(report.standing.ledger_available, report.ledger_trouble)];
+    if let Some(turn) = &report.turn {
+        facts.extend(of_turn(report, turn));
+    } else {
+        for kind in [
+            Kind::MetricsAvailable,
+            Kind::TargetAvailable,
+            Kind::ModelConsistent,
+            Kind::Degraded,
+            Kind::Contested,
+            Kind::Unschedulable,
+        ] {
+            facts.push(Fact::new(kind, Truth::Unknown, "NotEvaluated", "no turn could be made"));
         }
+        facts.push(conflict(report, &[]));
     }
     // Proposals are refused by the schema until they are built.
     facts.push(Fact::new(Kind::ApprovalPending, false, "NothingProposed", ""));
@@ -37,13 +36,12 @@ fn of_turn(report: &Report, turn: &Turn) -> Vec<Fact> {
     let scalers = workload.map_or(&[][..], |w| w.other_scalers.as_slice());
     let name = &report.spec.target_ref.name;
     vec![
-        metrics(turn.observed),
-        match workload {
-            Some(_) => Fact::new(Kind::TargetAvailable, true, "Found", format!("Deployment {name} exists")),
-            None => {
-                let message = format!("there is no Deployment {name} in this namespace");
-                Fact::new(Kind::TargetAvailable, false, "NotFound", message)
-            }
+        metrics(&turn.observed.evidence.readings),
+        if workload.is_some() {
+            Fact::new(Kind::TargetAvailable, true, "Found", format!("Deployment {name} exists"))
+        } else {
+            let message = format!("there is no Deployment {name} in this namespace");
+            Fact::new(Kind::TargetAvailable, false, "NotFound", message)
         },
         consistency(turn.picture.consistency),
         noticed(turn.decision, Kind::Degraded, "NotDegraded"),
@@ -122,17 +120,16 @@ fn acting(report: &Report) -> Fact {
     }
 }
 
-fn ledger(report: &Report) -> Fact {
-    if report.standing.ledger_available {
+pub(super) fn ledger(available: bool, trouble: Option<&str>) -> Fact {
+    if available {
         return Fact::new(Kind::LedgerAvailable, true, "Available", "");
     }
-    let why = report.ledger_trouble.unwrap_or("the ledger does not accept intents");
+    let why = trouble.unwrap_or("the ledger does not accept intents");
     Fact::new(Kind::LedgerAvailable, false, "LedgerUnavailable", why)
 }
 
 /// Every named signal can be believed for something; an idle workload has no latency to speak of.
-fn metrics(observed: &Observed) -> Fact {
-    let readings = &observed.evidence.readings;
+pub(super) fn metrics(readings: &Readings) -> Fact {
     if readings.is_empty() {
         let message = "neither the profile nor the resource names a signal";
         return Fact::new(Kind::MetricsAvailable, Truth::Unknown, "NoSignals", message);
