@@ -115,14 +115,17 @@ impl Prometheus {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy();
         if let Some(file) = &config.ca_file {
-            let authority = reqwest::Certificate::from_pem(&read(file)?).map_err(|e| format!("caFile: {e}"))?;
-            builder = builder.tls_certs_merge([authority]);
+            let trusted = reqwest::Certificate::from_pem_bundle(&read(file)?).map_err(|e| format!("caFile: {e}"))?;
+            builder = builder.tls_certs_only(trusted);
+        } else if config.url.starts_with("http://") {
+            // Nothing to verify; and a minimal image has no system certificates to load.
+            builder = builder.tls_certs_only(std::iter::empty());
         }
         if let Some(file) = &config.client_cert_file {
             let identity = reqwest::Identity::from_pem(&read(file)?).map_err(|e| format!("clientCertFile: {e}"))?;
             builder = builder.identity(identity);
         }
-        let http = builder.build().map_err(|e| e.to_string())?;
+        let http = builder.build().map_err(|e| format!("no client (are there system certificates? else name a caFile): {e}"))?;
         let client = Client::from(http, &config.url).map_err(|e| format!("url: {e}"))?;
         Ok(Self { client, config, permits: Semaphore::new(AT_ONCE), circuit: Mutex::default() })
     }

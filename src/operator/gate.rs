@@ -4,18 +4,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 
-use super::conditions::{Fact, Kind, merge};
 use super::events::Announced;
 use super::fleet;
 use super::report::reference;
 use super::status;
+use super::status::gate::{Answer, GateReport, gate_status, gate_worth_writing};
 use super::target;
 use super::world::World;
 use crate::api::OmegaGate;
-use crate::api::gate::OmegaGateStatus;
-use crate::decide::gate::{GateAnswer, GateDecision, GateSituation, evaluate};
+use crate::api::gate::{GateStatus, OmegaGateStatus};
+use crate::decide::gate::{GateAnswer, GateDecision, GateResult, GateSituation, evaluate};
 use crate::observe::reading::Readings;
 use crate::observe::signals::Defaults;
 
@@ -62,9 +62,9 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
     if let Err(errors) = &plan {
         invalid.extend(errors.iter().map(ToString::to_string));
     }
-    let decision = match plan {
+    let situation = match plan {
         Ok(plan) if invalid.is_empty() => match situation(world, gate, &plan, now, life).await {
-            Ok(situation) => Some(evaluate(&situation)),
+            Ok(situation) => Some(situation),
             Err(error) => {
                 world.telemetry.reconcile_error(error.kind());
                 tracing::warn!(%namespace, %name, %error, "the evaluation ended early");
@@ -73,10 +73,19 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
         },
         _ => None,
     };
+    let decision = situation.as_ref().map(evaluate);
     let answer = decision.as_ref().map_or(GateAnswer::Unknown, |d| d.decision);
     world.gates.put(namespace, name, answer.view(), now);
-    report(world, gate, decision.as_ref(), &invalid, now, life).await;
+    let found = Found { invalid: &invalid, situation: situation.as_ref(), decision: decision.as_ref() };
+    report(world, gate, &found, now, life).await;
     Some(Duration::from_secs(gate.spec.interval_seconds.into()))
+}
+
+/// What an evaluation found.
+struct Found<'a> {
+    invalid: &'a [String],
+    situation: Option<&'a GateSituation>,
+    decision: Option<&'a GateDecision>,
 }
 
 async fn situation(
@@ -125,23 +134,42 @@ fn count(readings: &Readings, started: Option<Timestamp>, samples: &mut BTreeSet
     samples.extend(times.filter(|at| started.is_none_or(|s| *at >= s)).max());
 }
 
-async fn report(
-    world: &World,
-    gate: &OmegaGate,
-    decision: Option<&GateDecision>,
-    invalid: &[String],
-    now: Timestamp,
-    life: &mut Life,
-) {
-    let found = gate.status.clone().unwrap_or_default();
-    let previous = life.status.clone().unwrap_or_else(|| found.clone());
-    let announced = life.announced.get_or_insert_with(|| Announced::from_gate(&found));
-    let status = status_of(&previous, gate, decision, invalid, now);
+async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timestamp, life: &mut Life) {
+    let stood = gate.status.clone().unwrap_or_default();
+    let previous = life.status.clone().unwrap_or_else(|| stood.clone());
+    let announced = life.announced.get_or_insert_with(|| Announced::from_gate(&stood));
+    let none = Readings::new();
+    let trouble = world.ledger.get().err();
+    let gates: Vec<GateStatus> =
+        found.decision.map(|d| d.gates.iter().map(GateResult::status).collect()).unwrap_or_default();
+    let answer = found.decision.map(|d| Answer {
+        decision: d.decision.as_str(),
+        omega: d.omega,
+        psi: d.psi,
+        cvar: d.cvar,
+        theta: d.theta,
+        samples: d.samples,
+        gates: &gates,
+        reasoning: &d.reasoning,
+    });
+    let status = gate_status(
+        &previous,
+        &GateReport {
+            generation: gate.metadata.generation,
+            invalid: found.invalid,
+            target_found: found.situation.map(|_| life.revision.is_some()),
+            ledger_available: trouble.is_none(),
+            ledger_trouble: trouble.as_deref(),
+            readings: found.situation.map_or(&none, |s| &s.readings),
+            answer,
+            entry: None,
+            now,
+        },
+    );
     if let Some(news) = announced.gate(&status) {
         world.events.publish(&reference(gate), None, vec![news]);
     }
-    let heartbeat = life.written.is_none_or(|at| now.duration_since(at) >= status::HEARTBEAT);
-    if !world.leadership.is_leader() || !(heartbeat || gist(&previous) != gist(&status)) {
+    if !world.leadership.is_leader() || !gate_worth_writing(&previous, &status, life.written, now) {
         return;
     }
     let mut object = gate.clone();
@@ -150,7 +178,7 @@ async fn report(
     }
     match status::write_status(&world.client, &object, &status).await {
         Ok(after) => {
-            life.version = after.meta().resource_version.clone();
+            life.version = after.metadata.resource_version;
             life.status = Some(status);
             life.written = Some(now);
         }
@@ -158,46 +186,5 @@ async fn report(
             life.version = None;
             tracing::debug!(name = %gate.name_any(), %error, "the gate's status was not written");
         }
-    }
-}
-
-/// What of a gate's status is worth a write: the answer, each gate's verdict, the conditions.
-fn gist(status: &OmegaGateStatus) -> serde_json::Value {
-    let gates: Vec<_> = status.gates.iter().map(|g| (&g.name, &g.pass)).collect();
-    let conditions: Vec<_> = status.conditions.iter().map(|c| (&c.type_, &c.status, &c.reason)).collect();
-    let signals: Vec<_> = status.signals.iter().map(|s| (&s.name, &s.state)).collect();
-    serde_json::json!([status.observed_generation, status.decision, gates, conditions, signals])
-}
-
-fn status_of(
-    previous: &OmegaGateStatus,
-    gate: &OmegaGate,
-    decision: Option<&GateDecision>,
-    invalid: &[String],
-    now: Timestamp,
-) -> OmegaGateStatus {
-    let ready = if invalid.is_empty() {
-        Fact::new(Kind::Ready, true, "Evaluating", "accepted and evaluating")
-    } else {
-        Fact::new(Kind::Ready, false, "InvalidSpec", invalid.join("; "))
-    };
-    let passed = decision.map_or_else(
-        || Fact::new(Kind::GatePassed, super::conditions::Truth::Unknown, "NotEvaluated", "the gate cannot be evaluated"),
-        |d| {
-            let failed: Vec<&str> = d.gates.iter().filter(|g| g.pass.as_str() == "No").map(|g| g.reason.as_str()).collect();
-            Fact::new(Kind::GatePassed, d.decision == GateAnswer::Admit, d.decision.as_str(), failed.join("; "))
-        },
-    );
-    OmegaGateStatus {
-        observed_generation: gate.metadata.generation,
-        conditions: merge(&previous.conditions, &[ready, passed], gate.metadata.generation, now),
-        decision: Some(decision.map_or("Unknown", |d| d.decision.as_str()).to_owned()),
-        omega: decision.and_then(|d| d.omega),
-        psi: decision.and_then(|d| d.psi),
-        cvar: decision.and_then(|d| d.cvar),
-        theta: decision.and_then(|d| d.theta),
-        samples: decision.map(|d| d.samples),
-        gates: decision.map(|d| d.gates.iter().map(crate::decide::gate::GateResult::status).collect()).unwrap_or_default(),
-        ..previous.clone()
     }
 }

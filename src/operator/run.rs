@@ -61,6 +61,7 @@ pub async fn run(
     let clock = Clock::system();
     let telemetry = Arc::new(Telemetry::new(clock.clone()));
     let health = Arc::new(Health::new(clock.clone(), STUCK));
+    let signals = Signals::new(&config.sources, &config.profiles).map_err(anyhow::Error::msg)?;
     let servers =
         Servers::start(config.metrics, config.health, telemetry.clone(), health.clone()).await?;
     let mut background = JoinSet::new();
@@ -82,6 +83,7 @@ pub async fn run(
             _ = stop.changed() => {}
         }
     }
+    let mut events = None;
     let ended = if *stop.borrow() {
         Ended::Stopped
     } else {
@@ -89,8 +91,8 @@ pub async fn run(
         health.standby(false);
         telemetry.leader(true);
         let world = Arc::new(World {
-            signals: Signals::new(&config.sources, &config.profiles).map_err(anyhow::Error::msg)?,
-            events: Events::start(client.clone(), &identity.pod, pod_ref(&identity)),
+            signals,
+            events: events.insert(Arc::new(Events::start(client.clone(), &identity.pod, pod_ref(&identity)))).clone(),
             actor: identity.pod.clone(),
             turns: Semaphore::new(config.concurrency),
             ledger: LedgerDoor::default(),
@@ -107,6 +109,9 @@ pub async fn run(
     health.stopping();
     telemetry.leader(false);
     leadership.release().await;
+    if let Some(events) = events {
+        events.close().await;
+    }
     servers.stop().await;
     background.shutdown().await;
     tracing::info!(?ended, "ended");

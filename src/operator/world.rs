@@ -32,7 +32,7 @@ pub struct World {
     /// Metrics.
     pub telemetry: Arc<Telemetry>,
     /// Events.
-    pub events: Events,
+    pub events: Arc<Events>,
     /// Who writes, as ledger entries name it.
     pub actor: String,
     /// Whether this process leads.

@@ -80,6 +80,9 @@ pub fn gate_status(previous: &OmegaGateStatus, report: &GateReport) -> OmegaGate
         signals: report.readings.iter().take(64).map(signal).collect(),
         league: previous.league.clone(),
         rollbacks: previous.rollbacks,
+        learned: previous.learned.clone(),
+        evidence_head: previous.evidence_head.clone(),
+        antifragile_gain: previous.antifragile_gain,
         ledger: report.entry.map_or_else(
             || previous.ledger.clone(),
             |entry| {
@@ -183,6 +186,9 @@ fn gist(status: &OmegaGateStatus) -> Gist<'_> {
         league,
         rollbacks,
         ledger: _,
+        learned: _,
+        evidence_head: _,
+        antifragile_gain: _,
     } = status;
     Gist {
         generation: *observed_generation,
