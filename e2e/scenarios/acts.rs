@@ -14,14 +14,14 @@ fn load_scales_up_and_its_end_scales_down() {
         return;
     }
     let space = Space::new("e2e-load");
-    space.apply(&shop("web", "v1", 1, 30091));
+    space.apply(&shop("web", "v1", 1, 30083));
     space.apply(&mvs(
         "web",
         "web",
         "  minReplicas: 1\n  maxReplicas: 5\n  targets: {latencyTarget: 250}\n  cooldownSeconds: 5\n  \
          behavior:\n    scaleDown: {stabilizationWindowSeconds: 10, policies: [{type: Percent, value: 100, periodSeconds: 5}]}",
     ));
-    let up = Load::start(30091, "0s:10,40s:90,90s:90");
+    let up = Load::start(30083, "0s:10,40s:90,90s:90");
     until(90, "scaled up", || (space.replicas("web") >= 3).then_some(()));
     let deployment = space.get("deployment/web");
     let annotations = &deployment["metadata"]["annotations"];
@@ -29,7 +29,7 @@ fn load_scales_up_and_its_end_scales_down() {
     assert!(annotations["autonomy.matverse.io/attestation"].as_str().unwrap().starts_with("v1 origin="));
     assert!(!space.events("ScaledUp").is_empty());
     drop(up);
-    let _down = Load::start(30091, "0s:5,200s:5");
+    let _down = Load::start(30083, "0s:5,200s:5");
     until(150, "scaled down", || (space.replicas("web") <= 2).then_some(()));
     assert!(!space.events("ScaledDown").is_empty());
 }
@@ -79,9 +79,9 @@ fn a_bad_release_is_reverted_by_what_is_measured() {
         return;
     }
     let space = Space::new("e2e-bad");
-    space.apply(&shop("web", "v1", 2, 30092));
+    space.apply(&shop("web", "v1", 2, 30084));
     space.apply(&mvs("web", "web", "  minReplicas: 2\n  maxReplicas: 4\n  targets: {latencyTarget: 250}"));
-    let _load = Load::start(30092, "0s:20,400s:20");
+    let _load = Load::start(30084, "0s:20,400s:20");
     until(90, "metrics arrive", || (space.condition("web", "MetricsAvailable").0 == "True").then_some(()));
     std::thread::sleep(std::time::Duration::from_secs(30));
     space.kubectl(&["set", "image", "deployment/web", "shop=localhost/shop:v3-bad"]);

@@ -53,9 +53,9 @@ fn an_outage_of_prometheus_holds_and_recovers() {
         return;
     }
     let space = Space::new("e2e-outage");
-    space.apply(&shop("web", "v1", 2, 30090));
+    space.apply(&shop("web", "v1", 2, 30082));
     space.apply(&mvs("web", "web", "  minReplicas: 1\n  maxReplicas: 4\n  targets: {latencyTarget: 250}"));
-    let _load = Load::start(30090, "0s:15,200s:15");
+    let _load = Load::start(30082, "0s:15,200s:15");
     until(90, "metrics arrive", || (space.condition("web", "MetricsAvailable").0 == "True").then_some(()));
     let before = space.replicas("web");
     ours("prometheus", &["down"]);

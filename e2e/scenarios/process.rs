@@ -51,9 +51,9 @@ fn the_api_server_restarts_and_the_loop_goes_on() {
         return;
     }
     let space = Space::new("e2e-restart");
-    space.apply(&shop("web", "v1", 1, 30093));
+    space.apply(&shop("web", "v1", 1, 30085));
     space.apply(&mvs("web", "web", "  minReplicas: 1\n  maxReplicas: 3\n  targets: {latencyTarget: 250}"));
-    let _load = Load::start(30093, "0s:10,200s:10");
+    let _load = Load::start(30085, "0s:10,200s:10");
     until(60, "it evaluates", || (space.condition("web", "Ready").0 == "True").then_some(()));
     ours("cluster", &["restart", "kube-apiserver"]);
     until(60, "the API server answers", || run("kubectl", &["get", "--raw", "/readyz"], None).ok());
@@ -68,9 +68,9 @@ fn a_steady_state_writes_nothing() {
         return;
     }
     let space = Space::new("e2e-steady");
-    space.apply(&shop("web", "v1", 1, 30094));
+    space.apply(&shop("web", "v1", 1, 30086));
     space.apply(&mvs("web", "web", "  minReplicas: 1\n  maxReplicas: 2\n  targets: {latencyTarget: 1000}"));
-    let _load = Load::start(30094, "0s:10,200s:10");
+    let _load = Load::start(30086, "0s:10,200s:10");
     until(90, "metrics arrive", || (space.condition("web", "MetricsAvailable").0 == "True").then_some(()));
     std::thread::sleep(Duration::from_secs(45));
     let version = || space.get("mvs/web")["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
