@@ -29,6 +29,8 @@ pub const CONTESTED_AFTER: usize = 2;
 pub const REVERT_WINDOW: f64 = 3600.0;
 /// One day, in seconds.
 pub const DAY: f64 = 86_400.0;
+/// Settling time, in seconds, of a trial whose parameters are no longer configured.
+pub const SETTLE: f64 = 120.0;
 /// A trial that cannot be judged is restored after this many settling times.
 pub const TRIAL_DEADLINE: f64 = 3.0;
 

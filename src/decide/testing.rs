@@ -37,7 +37,7 @@ pub(crate) fn revision(hash: &str, template: &str, number: i64, started_at: Time
 }
 
 /// One story: five replicas at 41 % cpu, latency 180 ms, no errors, no model, nothing remembered.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Story {
     pub(crate) s: Situation,
 }

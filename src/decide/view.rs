@@ -24,7 +24,7 @@ pub(super) struct View<'a> {
 /// The smallest count that keeps the target, from a model whose own reading is fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Need {
-    /// n*, unclamped but for the search bound `max(maxReplicas, desired)`.
+    /// n*, unclamped but for the search bound `max(maxReplicas, desired)`: one more than that is "more".
     pub(super) raw: i32,
     /// n* inside [min, max].
     pub(super) want: i32,
@@ -115,7 +115,7 @@ impl<'a> View<'a> {
     }
 
     /// Demand through the horizon, where the reading behind the model is fresh and younger than the last
-    /// rollback: what a reverted revision burned says nothing of the one that serves.
+    /// rollback or retune: what a reverted revision burned says nothing of the one that serves.
     pub(super) fn capacity(&self) -> Option<&'a Capacity> {
         if self.spec().predictor.capacity_model == CapacityModel::Rules {
             return None;
@@ -126,7 +126,8 @@ impl<'a> View<'a> {
             Capacity::Queue { .. } => SignalName::THROUGHPUT,
         };
         let (_, sampled_at) = self.sample(&source)?;
-        let outdated = self.m.rollbacks.last().is_some_and(|back| sampled_at <= *back);
+        let ours = self.m.rollbacks.last().copied().max(self.m.last_retune);
+        let outdated = ours.is_some_and(|ours| sampled_at <= ours);
         (!outdated).then_some(capacity)
     }
 
@@ -143,7 +144,11 @@ impl<'a> View<'a> {
     pub(super) fn need(&self) -> Option<Need> {
         let spec = self.spec();
         let most = spec.max_replicas.max(self.w.desired);
-        let raw = self.capacity()?.needed(policy::keep_probability(spec), most).clamp(1, most.max(1));
+        let (capacity, keep) = (self.capacity()?, policy::keep_probability(spec));
+        let found = capacity.needed(keep, most).clamp(1, most.max(1));
+        // Written so that NaN is not enough either.
+        let enough = found < most || capacity.keep_probability(found) >= keep;
+        let raw = if enough { found } else { most.saturating_add(1) };
         Some(Need { raw, want: behavior::inside(raw, spec) })
     }
 

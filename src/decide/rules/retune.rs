@@ -43,23 +43,31 @@ pub(crate) fn judge(v: &View<'_>) -> Judgement {
     if value != trial.trial {
         return Judgement::Theirs { reverted: value == trial.before };
     }
-    let Some(retune) = &v.spec().retune else {
-        return Judgement::Restore("retune is no longer configured".into());
-    };
-    if trial.void {
-        return Judgement::Restore(
-            "the count or the revision changed meanwhile, so the trial compares nothing".into(),
-        );
-    }
-    let settle = f64::from(retune.settle_seconds);
+    let configured = v.spec().retune.as_ref().map(|retune| f64::from(retune.settle_seconds));
+    let settle = configured.unwrap_or(policy::SETTLE);
     let passed = v.since(trial.since);
+    let overdue = passed > policy::TRIAL_DEADLINE * settle;
+    if trial.void || configured.is_none() {
+        // One change at a time: the one that voids the trial first comes to rest, if it ever does.
+        let acted = v.m.last_act.as_ref().map_or(trial.since, |act| act.at.max(trial.since));
+        let unrest = v.w.ready != v.w.desired || !v.w.rollout.complete;
+        return if unrest && v.since(acted) <= policy::TRIAL_DEADLINE * settle {
+            Judgement::Wait("the change of count or revision".into())
+        } else if trial.void {
+            Judgement::Restore(
+                "the count or the revision changed meanwhile, so the trial compares nothing".into(),
+            )
+        } else {
+            Judgement::Restore("retune is no longer configured".into())
+        };
+    }
     if passed < settle {
         return Judgement::Wait(format!("{} s of settling", short(settle - passed)));
     }
     let (name, level) = judged_signal(v, &trial.signal);
     let estimate = v.s.picture.signals.get(&name);
     let (Some(_), Some(estimate)) = (level, estimate) else {
-        return if passed > policy::TRIAL_DEADLINE * settle {
+        return if overdue {
             Judgement::Restore(format!("{name} could not be judged for {} s", short(passed)))
         } else {
             Judgement::Wait(format!("fresh {name}"))

@@ -123,6 +123,11 @@ fn blocks(v: &View<'_>) -> Vec<Block> {
             format!("{} in its target", trouble.signal),
         );
     }
+    if let Some(cpu) = v.cpu_hot() {
+        // Pods under way may be enough; until they are there, nobody knows.
+        let because = format!("cpu {} > {}", short(cpu), short(policy::cpu_bound(spec)));
+        block("Trouble:cpu".into(), because, "cpu in its target".into());
+    }
     for name in &v.s.observed.evidence.frozen {
         let because = format!("{name} has not moved while its neighbours did");
         block(format!("Frozen:{name}"), because, format!("{name} to move"));
