@@ -107,7 +107,7 @@ pub(super) fn remember(
     let slot =
         |at: Timestamp| (at.as_millisecond() as f64 / 1000.0 * (MAX_ENTRIES - 2) as f64 / length).floor();
     match window.last_mut() {
-        Some(last) if slot(last.0) == slot(now) => last.0 = now,
+        Some(last) if slot(last.0) >= slot(now) => last.0 = now,
         _ => window.push((now, count)),
     }
 }

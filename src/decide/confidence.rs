@@ -49,10 +49,9 @@ pub(super) fn normal_cdf(z: f64) -> f64 {
 /// - where the signal is filtered, P(present level beyond the baseline's by more than the margin) under the
 ///   filter's own normal error, taken for both levels: `Φ(excess / (√2·sd))`.
 pub(super) fn rollback(comparison: &Comparison, estimate: Option<&Estimate>, margin: f64) -> Option<f64> {
-    if !(comparison.e_worse >= 1.0) {
-        return None;
-    }
-    let rejected = 1.0 - 1.0 / comparison.e_worse;
+    // `max` turns NaN into 1, which rejects nothing.
+    let e = comparison.e_worse.max(1.0);
+    let rejected = 1.0 - 1.0 / e;
     let effect = estimate.map(|estimate| {
         let (base, now) = (comparison.baseline_level, comparison.current_level);
         let excess = if comparison.signal == SignalName::OMEGA {
@@ -112,7 +111,7 @@ mod tests {
         assert!(calm > 0.999 && noisy < 0.8, "{calm} {noisy}");
         assert_eq!(rollback(&c, None, 0.1), Some(1.0 - 1e-6));
         assert_eq!(rollback(&comparison(20.0), Some(&sd(1e-9)), 0.1), Some(0.95));
-        assert_eq!(rollback(&comparison(f64::NAN), None, 0.1), None);
+        assert_eq!(rollback(&comparison(f64::NAN), None, 0.1), Some(0.0));
     }
 
     #[test]

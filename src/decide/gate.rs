@@ -173,10 +173,10 @@ pub fn evaluate(situation: &GateSituation) -> GateDecision {
     let whole = situation.omega(&psi, &cvar, &theta);
 
     let mut gates = vec![
-        situation.judge("psi", &psi, thresholds.psi_min, Better::Higher),
-        situation.judge("cvar", &cvar, thresholds.cvar_max, Better::Lower),
-        situation.judge("theta", &theta, thresholds.theta_min, Better::Higher),
-        situation.judge("omega", &whole, thresholds.omega_min, Better::Higher),
+        judge("psi", &psi, thresholds.psi_min, Better::Higher),
+        judge("cvar", &cvar, thresholds.cvar_max, Better::Lower),
+        judge("theta", &theta, thresholds.theta_min, Better::Higher),
+        judge("omega", &whole, thresholds.omega_min, Better::Higher),
     ];
     if let (Ok(ms), Pass::Yes | Pass::No) = (&latency, gates[2].pass) {
         gates[2].reason =
@@ -330,29 +330,30 @@ impl GateSituation {
         }
         Err(Silent::Unknown(format!("the ledger was not checked: {} to {}", short(least), short(most))))
     }
+}
 
-    fn judge(&self, name: &str, value: &Result<f64, Silent>, threshold: f64, better: Better) -> GateResult {
-        let result = |value, margin, pass, reason| GateResult {
-            name: name.to_owned(),
-            value,
-            threshold,
-            margin,
-            pass,
-            reason,
-        };
-        match value {
-            Err(Silent::Off) => result(None, None, Pass::Off, "its signals are not named".into()),
-            Err(Silent::Unknown(why)) => result(None, None, Pass::Unknown, why.clone()),
-            Ok(value) => {
-                let (margin, sign) = match better {
-                    Better::Higher => (value - threshold, '≥'),
-                    Better::Lower => (threshold - value, '≤'),
-                };
-                // Written so that NaN fails.
-                let pass = if margin >= 0.0 { Pass::Yes } else { Pass::No };
-                let reason = format!("{} needs {sign} {}", short(*value), short(threshold));
-                result(Some(*value), Some(margin), pass, reason)
-            }
+/// Holds one value to its bound.
+fn judge(name: &str, value: &Result<f64, Silent>, threshold: f64, better: Better) -> GateResult {
+    let result = |value, margin, pass, reason| GateResult {
+        name: name.to_owned(),
+        value,
+        threshold,
+        margin,
+        pass,
+        reason,
+    };
+    match value {
+        Err(Silent::Off) => result(None, None, Pass::Off, "its signals are not named".into()),
+        Err(Silent::Unknown(why)) => result(None, None, Pass::Unknown, why.clone()),
+        Ok(value) => {
+            let (margin, sign) = match better {
+                Better::Higher => (value - threshold, '≥'),
+                Better::Lower => (threshold - value, '≤'),
+            };
+            // Written so that NaN fails.
+            let pass = if margin >= 0.0 { Pass::Yes } else { Pass::No };
+            let reason = format!("{} needs {sign} {}", short(*value), short(threshold));
+            result(Some(*value), Some(margin), pass, reason)
         }
     }
 }

@@ -10,6 +10,16 @@
 //! else is `Noop` with what it waits on. Deciding twice on one situation gives the same bytes, and deciding on
 //! the situation that a plan produces gives `Noop`.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::float_cmp,
+        clippy::large_stack_arrays,
+        clippy::cast_possible_wrap,
+        reason = "a decision is the same to the last bit, and so are its tests"
+    )
+)]
+
 mod behavior;
 mod compact;
 mod confidence;
@@ -178,7 +188,7 @@ impl<'a> Draft<'a> {
         let text = format!("{action} not sure enough: {stated} < {}: {}", short(floor), proposal.reasoning);
         if let Some(row) = self.rules.last_mut() {
             row.holds = Holds::Wait;
-            row.because = text.clone();
+            row.because.clone_from(&text);
         }
         self.waiting.push(format!("confidence {} in {action}", short(floor)));
         self.token = Some("LowConfidence".into());

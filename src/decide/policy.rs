@@ -13,7 +13,7 @@ pub const POLICY_VERSION: u32 = 1;
 pub const REACTIVE_TURNS: u32 = 2;
 /// Latency above this multiple of its target is urgent.
 pub const LATENCY_URGENT: f64 = 2.0;
-/// ScaleUps without gain after which more of the same waits.
+/// Acts of scaling up without gain after which more of the same waits.
 pub const FRUITLESS_LIMIT: u32 = 2;
 /// Restarts of a pod that make a rollout a failing one.
 pub const CRASHES: i32 = 3;

@@ -100,7 +100,7 @@ pub fn refused_gate(spec: &OmegaGateSpec) -> Vec<String> {
     }
     let w = &spec.omega.weights;
     let sum = w.psi + w.theta + w.cvar + w.pole;
-    if !((sum - 1.0).abs() <= 1e-6) {
+    if sum.is_nan() || (sum - 1.0).abs() > 1e-6 {
         why.push(format!("spec.omega.weights: their sum is {sum}, it must be 1"));
     }
     if spec.evidence.min_samples > spec.evidence.window_size {
@@ -128,7 +128,7 @@ fn signals(field: &str, signals: &[SignalSpec], why: &mut Vec<String>) {
             why.push(format!("{field}: {name} is named twice"));
         }
         if let (Some(min), Some(max)) = (signal.min, signal.max)
-            && !(min <= max)
+            && (min.is_nan() || max.is_nan() || min > max)
         {
             why.push(format!("{field}[{name}]: min must not exceed max"));
         }
@@ -142,13 +142,13 @@ mod tests {
     use super::*;
     use crate::decide::testing::spec;
 
-    fn gate(extra: serde_json::Value) -> Vec<String> {
+    fn gate(extra: &serde_json::Value) -> Vec<String> {
         let mut value = json!({"targetRef": {"name": "web"}});
         value.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         refused_gate(&serde_json::from_value(value).unwrap())
     }
 
-    fn scaling(extra: serde_json::Value) -> Vec<String> {
+    fn scaling(extra: &serde_json::Value) -> Vec<String> {
         let mut value = json!({"targetRef": {"name": "web"}});
         value.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         refused(&serde_json::from_value(value).unwrap())
@@ -163,33 +163,33 @@ mod tests {
     #[test]
     fn the_defaults_are_accepted() {
         assert_eq!(refused(&spec()), Vec::<String>::new());
-        assert_eq!(gate(json!({})), Vec::<String>::new());
+        assert_eq!(gate(&json!({})), Vec::<String>::new());
     }
 
     #[test]
     fn each_unserved_field_of_a_scaling_is_named() {
-        only(&scaling(json!({"enforcement": "Propose"})), "spec.enforcement: Propose");
-        only(&scaling(json!({"rollback": {"via": "Propose"}})), "spec.rollback.via: Propose");
-        only(&scaling(json!({"pool": "batch"})), "spec.pool");
+        only(&scaling(&json!({"enforcement": "Propose"})), "spec.enforcement: Propose");
+        only(&scaling(&json!({"rollback": {"via": "Propose"}})), "spec.rollback.via: Propose");
+        only(&scaling(&json!({"pool": "batch"})), "spec.pool");
         let window = json!({"windows": [{"schedule": "0 8 * * 1-5", "durationSeconds": 3600}]});
-        only(&scaling(window), "spec.windows");
+        only(&scaling(&window), "spec.windows");
     }
 
     #[test]
     fn what_the_schema_cannot_check_is_checked() {
-        only(&scaling(json!({"minReplicas": 5, "maxReplicas": 4})), "spec.minReplicas: must not exceed");
-        only(&scaling(json!({"minReplicas": 0})), "spec.minReplicas: must be at least");
-        only(&scaling(json!({"predictor": {"qMin": 0.2, "qMax": 0.1}})), "spec.predictor.qMin");
-        only(&scaling(json!({"predictor": {"capacityModel": "Queue"}})), "spec.predictor.capacityModel");
-        only(&scaling(json!({"targets": {"cpuTarget": 0.0}})), "spec.targets.cpuTarget");
-        only(&scaling(json!({"targets": {"latencyTarget": -1.0}})), "spec.targets.latencyTarget");
-        only(&scaling(json!({"rollback": {"alpha": 0.0}})), "spec.rollback.alpha");
-        only(&scaling(json!({"targetRef": {"name": "web", "kind": "StatefulSet"}})), "spec.targetRef");
-        only(&scaling(json!({"behavior": {"scaleUp": {"tolerance": "ten"}}})), "spec.behavior.scaleUp");
+        only(&scaling(&json!({"minReplicas": 5, "maxReplicas": 4})), "spec.minReplicas: must not exceed");
+        only(&scaling(&json!({"minReplicas": 0})), "spec.minReplicas: must be at least");
+        only(&scaling(&json!({"predictor": {"qMin": 0.2, "qMax": 0.1}})), "spec.predictor.qMin");
+        only(&scaling(&json!({"predictor": {"capacityModel": "Queue"}})), "spec.predictor.capacityModel");
+        only(&scaling(&json!({"targets": {"cpuTarget": 0.0}})), "spec.targets.cpuTarget");
+        only(&scaling(&json!({"targets": {"latencyTarget": -1.0}})), "spec.targets.latencyTarget");
+        only(&scaling(&json!({"rollback": {"alpha": 0.0}})), "spec.rollback.alpha");
+        only(&scaling(&json!({"targetRef": {"name": "web", "kind": "StatefulSet"}})), "spec.targetRef");
+        only(&scaling(&json!({"behavior": {"scaleUp": {"tolerance": "ten"}}})), "spec.behavior.scaleUp");
         let signals = json!({"signals": [{"name": "cpu", "min": 2, "max": 1}, {"name": "cpu"}]});
-        assert_eq!(scaling(signals).len(), 2);
+        assert_eq!(scaling(&signals).len(), 2);
         let retune = |parameters: serde_json::Value| {
-            scaling(json!({"retune": {"configMapRef": {"name": "knobs"}, "parameters": parameters}}))
+            scaling(&json!({"retune": {"configMapRef": {"name": "knobs"}, "parameters": parameters}}))
         };
         assert!(retune(json!([{"key": "a", "min": 0, "max": 1}])).is_empty());
         only(&retune(json!([{"key": "a", "min": 1, "max": 1}])), "spec.retune.parameters[a]: min");
@@ -204,16 +204,16 @@ mod tests {
     #[test]
     fn each_unserved_field_of_a_gate_is_named() {
         let side = json!({"deployment": "a", "service": "a", "port": 80});
-        only(&gate(json!({"league": {"champion": side, "challenger": side}})), "spec.league");
-        only(&gate(json!({"steer": {}})), "spec.steer");
-        only(&gate(json!({"growth": {}})), "spec.growth");
-        only(&gate(json!({"sigmaGuard": {}})), "spec.sigmaGuard");
-        only(&gate(json!({"antifragile": {"learn": true}})), "spec.antifragile.learn: true");
-        only(&gate(json!({"onFail": "Rollback"})), "spec.onFail: Rollback");
-        only(&gate(json!({"omega": {"weights": {"psi": 0.9}}})), "spec.omega.weights");
-        only(&gate(json!({"evidence": {"minSamples": 300}})), "spec.evidence.minSamples");
-        only(&gate(json!({"targetRef": {"name": "web", "apiVersion": "v1"}})), "spec.targetRef");
-        let every = gate(json!({"steer": {}, "growth": {}, "onFail": "Rollback"}));
+        only(&gate(&json!({"league": {"champion": side, "challenger": side}})), "spec.league");
+        only(&gate(&json!({"steer": {}})), "spec.steer");
+        only(&gate(&json!({"growth": {}})), "spec.growth");
+        only(&gate(&json!({"sigmaGuard": {}})), "spec.sigmaGuard");
+        only(&gate(&json!({"antifragile": {"learn": true}})), "spec.antifragile.learn: true");
+        only(&gate(&json!({"onFail": "Rollback"})), "spec.onFail: Rollback");
+        only(&gate(&json!({"omega": {"weights": {"psi": 0.9}}})), "spec.omega.weights");
+        only(&gate(&json!({"evidence": {"minSamples": 300}})), "spec.evidence.minSamples");
+        only(&gate(&json!({"targetRef": {"name": "web", "apiVersion": "v1"}})), "spec.targetRef");
+        let every = gate(&json!({"steer": {}, "growth": {}, "onFail": "Rollback"}));
         assert_eq!(every.len(), 3, "every mistake is said at once: {every:?}");
     }
 }

@@ -109,7 +109,7 @@ pub struct Memory {
     pub bad_templates: Vec<String>,
     /// Template identities recorded good, newest first.
     pub good_templates: Vec<String>,
-    /// ScaleUps in a row that gained nothing.
+    /// Acts of scaling up in a row that gained nothing.
     pub fruitless: u32,
     /// A ScaleUp whose gain has not been judged yet.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,15 +152,10 @@ pub struct Memory {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fruitless_load: Option<Load>,
     /// Retune steps that were taken back: chooses parameter and direction of the next.
-    #[serde(skip_serializing_if = "is_zero")]
     pub retune_steps: u32,
     /// The last retune step that was kept; undone first when trouble follows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_retune: Option<RetuneTrial>,
-}
-
-fn is_zero(n: &u32) -> bool {
-    *n == 0
 }
 
 /// Our last act on the target's spec.

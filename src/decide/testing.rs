@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::situation::{Decision, GateView, Memory, ObjectRef, Plan, Situation, Standing};
-use crate::api::scaling::{Enforcement, MatVerseScalingSpec};
+use crate::api::scaling::MatVerseScalingSpec;
 use crate::observe::Observed;
 use crate::observe::reading::{Evidence, Reading, SignalName};
 use crate::observe::workload::{Revision, Rollout, Workload};

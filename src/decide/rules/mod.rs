@@ -67,8 +67,8 @@ impl Tried {
         Self { proposal: Some(proposal), ..Self::verdict(rule, Holds::Yes, because) }
     }
 
-    pub(super) fn with(mut self, notice: Option<Notice>) -> Self {
-        self.notices.extend(notice);
+    pub(super) fn with(mut self, notice: Notice) -> Self {
+        self.notices.push(notice);
         self
     }
 

@@ -336,8 +336,10 @@ fn stepped(value: &str, parameter: &Parameter, up: bool) -> Option<String> {
     if text.contains('.') {
         text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
     }
-    let inside = text.parse::<f64>().is_ok_and(|v| v != number && v >= parameter.min && v <= parameter.max);
-    inside.then_some(text)
+    let inside = text.parse::<f64>().is_ok_and(|v| v >= parameter.min && v <= parameter.max);
+    // At its end the clamp undid the step.
+    let stepped = (moved - number).abs() > 0.0;
+    (inside && stepped).then_some(text)
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub(crate) fn try_rule(v: &View<'_>) -> Finding {
     }
     if let Some(text) = pick(|j| if let Judged::Cleared(text) = j { Some(text) } else { None }) {
         let suppressed = notice("RollbackSuppressed", format!("no rollback: {text}"));
-        return Tried::no(RULE, text.clone()).with(Some(suppressed)).with(degraded(&texts, text)).into();
+        return Tried::no(RULE, text.clone()).with(suppressed).with(degraded(&texts, text)).into();
     }
     let text = pick(|j| if let Judged::Elsewhere(text) = j { Some(text) } else { None });
     let text = text.map_or("no rollout to blame", String::as_str);
@@ -271,7 +271,7 @@ fn obstacle(v: &View<'_>, charge: &Charge) -> Option<(Tried, bool)> {
     let wait = |token: &str, why: &str, on: String| {
         Some((Tried::wait(RULE, token, format!("{}; {why}", charge.text), vec![on]), true))
     };
-    let bad = |why: &str| degraded(&charge.text, why).into_iter().collect::<Vec<_>>();
+    let bad = |why: &str| vec![degraded(&charge.text, why)];
 
     let owner =
         w.other_scalers.iter().find(|name| name.starts_with("Canary/") || name.starts_with("Rollout/"));
@@ -345,9 +345,9 @@ fn texts(lasting: &[&Trouble], failing: Option<&Charge>) -> String {
     texts.join(", ")
 }
 
-fn degraded(what: &str, why: &str) -> Option<Notice> {
+fn degraded(what: &str, why: &str) -> Notice {
     let message = if why.contains(what) { why.to_owned() } else { format!("{what}; {why}") };
-    Some(notice("Degraded", message))
+    notice("Degraded", message)
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ fn blocks(v: &View<'_>) -> Vec<Block> {
         match v.omega() {
             Some(omega) if policy::omega_allows_less(spec.mode, omega) => {}
             Some(omega) => {
-                block("Omega".into(), format!("omega {} is too low", short(omega)), "a higher omega".into())
+                block("Omega".into(), format!("omega {} is too low", short(omega)), "a higher omega".into());
             }
             None => block("Omega".into(), "omega cannot be believed".into(), "fresh omega".into()),
         }

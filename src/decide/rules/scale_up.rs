@@ -48,7 +48,7 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
         let text = format!("{because}; {} ScaleUps gained nothing", v.m.fruitless);
         let said =
             notice("Degraded", format!("{text}; held until the load changes — look at what it depends on"));
-        return Tried::wait(RULE, "Fruitless", text, vec!["the load to change".into()]).with(Some(said));
+        return Tried::wait(RULE, "Fruitless", text, vec!["the load to change".into()]).with(said);
     }
     let goal = behavior::inside(most.to, spec);
     let limit = behavior::limit(Way::Up, &spec.behavior.scale_up, w.desired, &v.m.changes, v.now());
