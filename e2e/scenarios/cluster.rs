@@ -109,8 +109,9 @@ impl Drop for Space {
             for what in ["mvs", "og", "deployments", "pods", "events"] {
                 eprintln!("--- {what}\n{}", self.try_kubectl(&["get", what, "-o", "wide"]).unwrap_or_default());
             }
-            eprintln!("--- status\n{}", self.try_kubectl(&["get", "mvs", "-o", "yaml"]).unwrap_or_default());
-            eprintln!("--- operator\n{}", operator_logs(60));
+            let said = "jsonpath={range .items[*]}{.metadata.name} {.status.lastDecision}{\"\\n\"}{end}";
+            eprintln!("--- decisions\n{}", self.try_kubectl(&["get", "mvs", "-o", said]).unwrap_or_default());
+            eprintln!("--- operator\n{}", operator_logs(15));
         }
         let _ = run("kubectl", &["delete", "namespace", &self.name, "--wait=false"], None);
     }

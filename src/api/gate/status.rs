@@ -38,9 +38,11 @@ pub struct OmegaGateStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub samples: Option<u32>,
     /// Each gate with its verdict.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub gates: Vec<GateStatus>,
     /// State of each named signal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub signals: Vec<SignalStatus>,
     /// The league's stage.

@@ -28,8 +28,10 @@ pub struct MatVerseScalingStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_decision: Option<LastDecision>,
     /// The values the decision saw; an unbelievable one is absent.
+    #[serde(skip_serializing_if = "CurrentMetrics::is_empty")]
     pub current_metrics: CurrentMetrics,
     /// State of each named signal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub signals: Vec<SignalStatus>,
     /// The forecast behind the decision.
@@ -105,6 +107,14 @@ pub struct CurrentMetrics {
     /// p95 in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<f64>,
+}
+
+impl CurrentMetrics {
+    /// Nothing could be believed. Left out then: a server-side apply that empties a map it filled before leaves
+    /// `null` behind, which the schema refuses.
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The forecast, as status shows it.
