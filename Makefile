@@ -17,13 +17,13 @@ help: ## this list
 test: lint unit e2e ## everything that CI runs
 
 demo: image ## a service under load, run by the operator, on a real control plane
-	@e2e/demo $(IMAGE)
+	@PATH="$(dir $(STATIC)):$$PATH" e2e/demo $(IMAGE)
 
 unit: ## pure rooms and the scripted API server and Prometheus
 	cargo test --locked
 
 e2e: image ## the real control plane: up, every scenario, down
-	@e2e/run $(IMAGE)
+	@PATH="$(dir $(STATIC)):$$PATH" e2e/run $(IMAGE)
 
 lint: ## format and lints
 	cargo fmt --check

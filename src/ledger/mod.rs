@@ -28,7 +28,11 @@ pub mod states;
 pub mod store;
 pub mod tail;
 pub mod text;
+pub mod verify;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::LedgerError;
 pub use recorder::{Head, Ledger};
