@@ -162,7 +162,7 @@ pub(super) async fn situation(
     let picture = life.estimator.orient(&observed, &settings);
     world.telemetry.phase(Phase::Orient, world.clock.monotonic().since(began));
     let object = object_ref(resource);
-    Ok(Situation {
+    let situation = Situation {
         now: observed.at,
         spec: resource.spec.clone(),
         picture,
@@ -171,7 +171,9 @@ pub(super) async fn situation(
         standing: standing(world, resource, &object, behind),
         observed,
         object,
-    })
+    };
+    // What is recorded must fit an entry, and what is decided on must be what is recorded.
+    Ok(situation.compacted())
 }
 
 fn timed_decide(world: &World, situation: &Situation) -> Decision {
