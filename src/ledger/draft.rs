@@ -29,22 +29,46 @@ pub enum Ask {
     Record(Box<Body>),
 }
 
+/// What is asked and not answered: position, ask, time.
+pub type Queue = VecDeque<(usize, Ask, Timestamp)>;
+/// What an ask is answered.
+pub type Answer = Result<EntryRef, LedgerError>;
+
 /// What is in a draft so far.
-#[derive(Default)]
 pub struct Batch {
     /// What its entries say.
     pub bodies: Vec<Body>,
     /// The entries.
     pub lines: Vec<String>,
+    /// For each of them the ask that it answers, by position.
+    pub answers: Vec<Option<usize>>,
     /// Their bytes, newlines included.
     pub bytes: usize,
+    /// Owed outcomes that it takes care of.
+    pub owed: usize,
+    /// When the newest was written.
+    pub recorded_at: Timestamp,
     closing: BTreeSet<u64>,
     opening: Vec<(u64, ObjectRef)>,
     left: BTreeMap<String, String>,
 }
 
 impl Batch {
-    fn push(&mut self, index: u64, body: Body, line: &str) {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            bodies: Vec::new(),
+            lines: Vec::new(),
+            answers: Vec::new(),
+            bytes: 0,
+            owed: 0,
+            recorded_at: now,
+            closing: BTreeSet::new(),
+            opening: Vec::new(),
+            left: BTreeMap::new(),
+        }
+    }
+
+    fn push(&mut self, index: u64, body: Body, line: &str, answers: Option<usize>) {
         match &body {
             Body::Intent(intent) => self.opening.push((index, intent.object().clone())),
             Body::Outcome(concluded) => {
@@ -58,48 +82,47 @@ impl Batch {
         self.bytes += line.len() + 1;
         self.bodies.push(body);
         self.lines.push(line.to_owned());
-    }
-
-    /// Takes the last entry back, which did not fit. The batch is finished then.
-    fn take_back(&mut self, bytes: usize) {
-        self.bodies.pop();
-        self.lines.pop();
-        self.bytes = bytes;
+        self.answers.push(answers);
     }
 }
 
 impl Writer {
     /// Whether `bytes` more fit into the tail.
-    pub(super) fn fits(&self, base: &Tail, bytes: usize) -> bool {
+    fn fits(&self, base: &Tail, bytes: usize) -> bool {
         base.bytes() + bytes <= self.settings.tail_bytes
     }
 
-    /// Takes the owed outcomes into the batch; how many were taken or are void by now.
-    pub(super) fn take_owed(&mut self, batch: &mut Batch, base: &Tail) -> Result<usize, LedgerError> {
-        let owed = self.owed.clone();
-        for ask in &owed {
-            if let Ok(Ok(body)) = self.admit(batch, ask) {
-                self.sign(batch, base, body, self.recorded_at)?;
-            }
-        }
-        Ok(owed.len())
-    }
-
-    /// Takes asks into the batch while they fit (`room`: at least one, the tail being empty). Gives the positions
-    /// taken, the latest time, and whether none was left over. Asks that need no entry are answered at once.
-    #[allow(clippy::type_complexity)]
-    pub(super) fn take_asked(
-        &mut self,
-        batch: &mut Batch,
+    /// Drafts the next write on `base`, and whether nothing that was asked is left over. Asks that need no entry
+    /// are answered at once. With `room` (the tail is empty) at least one ask is taken.
+    ///
+    /// Order: a new epoch, the notes that carry open intents over, what is owed, what is asked.
+    pub(super) fn draft(
+        &self,
         base: &Tail,
-        queue: &mut VecDeque<(usize, Ask, Timestamp)>,
-        answers: &mut [Option<Result<EntryRef, LedgerError>>],
-        room: bool,
-    ) -> Result<(Vec<usize>, Timestamp, bool), LedgerError> {
-        let mut latest = self.recorded_at;
-        let mut taken = Vec::new();
-        for (position, ask, now) in queue.iter() {
-            let body = match self.admit(batch, ask) {
+        sealed: &[(u64, u64)],
+        queue: &mut Queue,
+        answers: &mut [Option<Answer>],
+    ) -> Result<(Batch, bool), LedgerError> {
+        let mut batch = Batch::new(self.recorded_at);
+        let mut asked = queue.iter().peekable();
+        if let Some((position, Ask::Record(body), now)) = asked.peek()
+            && matches!(**body, Body::Epoch { .. })
+        {
+            self.sign(&mut batch, base, (**body).clone(), *now, Some(*position))?;
+            asked.next();
+        }
+        for note in self.notes_of_open(sealed) {
+            self.sign(&mut batch, base, Body::Note(note), self.recorded_at, None)?;
+        }
+        for ask in &self.owed {
+            if let Ok(Ok(body)) = self.admit(&batch, ask) {
+                self.sign(&mut batch, base, body, self.recorded_at, None)?;
+            }
+            batch.owed += 1;
+        }
+        let mut all = true;
+        for (position, ask, now) in asked {
+            let body = match self.admit(&batch, ask) {
                 Ok(Ok(body)) => body,
                 Ok(Err(entry)) => {
                     answers[*position] = Some(Ok(entry));
@@ -110,30 +133,29 @@ impl Writer {
                     continue;
                 }
             };
-            let now = latest.max(*now);
-            let before = batch.bytes;
-            match self.sign(batch, base, body, now) {
-                Ok(()) => {}
-                Err(LedgerError::Entry(error)) => {
-                    answers[*position] = Some(Err(error.into()));
+            let entry = match self.entry(&batch, base, &body, *now) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    answers[*position] = Some(Err(error));
                     continue;
                 }
-                Err(error) => return Err(error),
+            };
+            let first = base.lines.is_empty() && batch.answers.iter().all(Option::is_none);
+            if !first && !self.fits(base, batch.bytes + entry.line().len() + 1) {
+                all = false;
+                break;
             }
-            if !self.fits(base, batch.bytes) && !(room && taken.is_empty()) {
-                batch.take_back(before);
-                queue.retain(|(position, ..)| answers[*position].is_none());
-                return Ok((taken, latest, false));
-            }
-            latest = now;
-            taken.push(*position);
+            let index = base.size() + batch.bodies.len() as u64;
+            batch.recorded_at = batch.recorded_at.max(*now);
+            batch.push(index, body, entry.line(), Some(*position));
         }
         queue.retain(|(position, ..)| answers[*position].is_none());
-        Ok((taken, latest, true))
+        let fits = self.fits(base, batch.bytes);
+        Ok((batch, all && fits))
     }
 
     /// The body that an ask becomes, or the entry that answers it already.
-    pub(super) fn admit(&self, batch: &Batch, ask: &Ask) -> Result<Result<Body, EntryRef>, LedgerError> {
+    fn admit(&self, batch: &Batch, ask: &Ask) -> Result<Result<Body, EntryRef>, LedgerError> {
         match ask {
             Ask::Intend(situation, decision, not_after) => {
                 let blocking = |index: &u64| !batch.closing.contains(index);
@@ -173,29 +195,36 @@ impl Writer {
         }
     }
 
-    /// Signs a body as the next entry of the batch.
-    pub(super) fn sign(
+    /// A body as the next entry of the batch.
+    fn entry(&self, batch: &Batch, base: &Tail, body: &Body, now: Timestamp) -> Result<Entry, LedgerError> {
+        let predicate = Predicate {
+            index: base.size() + batch.bodies.len() as u64,
+            epoch: self.epoch,
+            recorded_at: now.max(batch.recorded_at),
+            actor: self.settings.actor.clone(),
+            body: body.clone(),
+        };
+        Ok(Entry::sign(&self.origin, predicate, &self.signer)?)
+    }
+
+    /// Takes a body into the batch, whether it fits or not.
+    fn sign(
         &self,
         batch: &mut Batch,
         base: &Tail,
         body: Body,
         now: Timestamp,
+        answers: Option<usize>,
     ) -> Result<(), LedgerError> {
+        let entry = self.entry(batch, base, &body, now)?;
         let index = base.size() + batch.bodies.len() as u64;
-        let predicate = Predicate {
-            index,
-            epoch: self.epoch,
-            recorded_at: now.max(self.recorded_at),
-            actor: self.settings.actor.clone(),
-            body: body.clone(),
-        };
-        let entry = Entry::sign(&self.origin, predicate, &self.signer)?;
-        batch.push(index, body, entry.line());
+        batch.recorded_at = batch.recorded_at.max(now);
+        batch.push(index, body, entry.line(), answers);
         Ok(())
     }
 
     /// Notes that carry the open intents of sealed stretches into the new tail.
-    pub(super) fn notes_of_open(&self, sealed: &[(u64, u64)]) -> Vec<Note> {
+    fn notes_of_open(&self, sealed: &[(u64, u64)]) -> Vec<Note> {
         if sealed.is_empty() {
             return Vec::new();
         }

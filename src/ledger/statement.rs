@@ -1,7 +1,7 @@
 //! One entry of the ledger: an in-toto Statement v1 and a signature over its DSSE pre-authentication encoding.
 //!
 //! ```text
-//!  {"statement":{…},"keyid":"9e1c02aa","sig":"…88 characters…"}            one line, at most 8 KiB
+//!  {"statement":{…},"keyid":"9e1c02aa","sig":"…88 characters…"}            one line, at most 16 KiB
 //!               └ signed bytes ┘
 //! ```
 //!
@@ -24,8 +24,9 @@ pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 pub const PREDICATE_TYPE: &str = "https://matverse.io/attestation/decision/v1";
 /// Payload type of the DSSE envelope.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
-/// Longest entry line, in bytes, without its newline.
-pub const MAX_ENTRY: usize = 8 * 1024;
+/// Longest entry line, in bytes, without its newline. A situation of eight signals with estimates, three
+/// comparisons and two revisions side by side takes about 9 KiB, and must not keep a rollback from being done.
+pub const MAX_ENTRY: usize = 16 * 1024;
 
 const HEAD: &str = "{\"statement\":";
 const KEY_ID: &str = ",\"keyid\":\"";
@@ -81,7 +82,7 @@ pub struct Statement {
     pub predicate: Predicate,
 }
 
-/// What a statement speaks of (an in-toto ResourceDescriptor).
+/// What a statement speaks of (a resource descriptor of in-toto).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Subject {
@@ -385,7 +386,7 @@ impl<'a> Parts<'a> {
     pub fn of(line: &'a str) -> Result<Self, EntryError> {
         let malformed = |why: &str| EntryError::Malformed(why.to_owned());
         if line.len() > MAX_ENTRY {
-            return Err(malformed("longer than 8 KiB"));
+            return Err(malformed("longer than 16 KiB"));
         }
         let split = line.len().checked_sub(TAIL_LENGTH).ok_or_else(|| malformed("too short"))?;
         let (front, back) = line.split_at_checked(split).ok_or_else(|| malformed("not an entry"))?;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::checkpoint::Checkpoint;
-use super::draft::{Ask, Batch};
+use super::draft::{Answer, Ask, Batch, Queue};
 use super::error::LedgerError;
 use super::keys::Signer;
 use super::merkle::leaf_hash;
@@ -173,10 +173,9 @@ impl Writer {
     }
 
     /// Records what is asked, in as few writes as fit; one answer each, in order. Outcomes owed go first.
-    pub async fn append(&mut self, asks: Vec<(Ask, Timestamp)>) -> Vec<Result<EntryRef, LedgerError>> {
-        let mut answers: Vec<Option<Result<EntryRef, LedgerError>>> = asks.iter().map(|_| None).collect();
-        let mut queue: VecDeque<(usize, Ask, Timestamp)> =
-            asks.into_iter().enumerate().map(|(i, (ask, now))| (i, ask, now)).collect();
+    pub async fn append(&mut self, asks: Vec<(Ask, Timestamp)>) -> Vec<Answer> {
+        let mut answers: Vec<Option<Answer>> = asks.iter().map(|_| None).collect();
+        let mut queue: Queue = asks.into_iter().enumerate().map(|(i, (ask, now))| (i, ask, now)).collect();
         while !queue.is_empty() || self.owes() {
             if let Err(error) = self.step(&mut queue, &mut answers).await {
                 self.trouble = Some(error);
@@ -203,11 +202,7 @@ impl Writer {
     }
 
     /// One write: as many of the asks as fit.
-    async fn step(
-        &mut self,
-        queue: &mut VecDeque<(usize, Ask, Timestamp)>,
-        answers: &mut [Option<Result<EntryRef, LedgerError>>],
-    ) -> Result<(), LedgerError> {
+    async fn step(&mut self, queue: &mut Queue, answers: &mut [Option<Answer>]) -> Result<(), LedgerError> {
         if let Some(error) = self.trouble.as_ref().filter(|error| error.is_final()) {
             return Err(error.clone());
         }
@@ -216,40 +211,33 @@ impl Writer {
         }
         let mut base = self.tail.clone();
         let mut sealed = Vec::new();
-        let (batch, taken, owed, now) = loop {
-            let mut batch = Batch::default();
-            for note in self.notes_of_open(&sealed) {
-                self.sign(&mut batch, &base, Body::Note(note), self.recorded_at)?;
-            }
-            let owed = self.take_owed(&mut batch, &base)?;
-            let room = base.lines.is_empty();
-            let (taken, now, all) = self.take_asked(&mut batch, &base, queue, answers, room)?;
-            if (all && self.fits(&base, batch.bytes)) || room {
-                break (batch, taken, owed, now);
+        let batch = loop {
+            let (batch, all) = self.draft(&base, &sealed, queue, answers)?;
+            if all || base.lines.is_empty() {
+                break batch;
             }
             base = self.seal(base, &mut sealed).await?;
         };
-        let first_new = base.size() + (batch.bodies.len() - taken.len()) as u64;
         if batch.bodies.is_empty() {
-            // Every ask was answered without an entry.
-            queue.clear();
-            self.owed.drain(..owed);
+            // Every ask was answered without an entry, and nothing owed needs one any more.
+            self.owed.drain(..batch.owed);
             return Ok(());
         }
+        let first = base.size();
         for line in &batch.lines {
             base.end.append(leaf_hash(line.as_bytes()));
         }
-        let lines = batch.lines.clone();
-        base.lines.extend(batch.lines);
+        base.lines.extend_from_slice(&batch.lines);
         base.epoch = self.epoch;
         base.checkpoint =
             Checkpoint { origin: self.origin.clone(), size: base.end.size(), root: base.end.root() }
                 .sign(&self.signer);
-        let attempt = Attempt { tail: base, bodies: batch.bodies, recorded_at: now, owed, sealed };
-        if self.put(attempt).await? {
-            let skip = lines.len() - taken.len();
-            for ((position, index), line) in taken.iter().zip(first_new..).zip(&lines[skip..]) {
-                answers[*position] = Some(Ok(self.entry_ref(index, line, self.epoch)));
+        let Batch { bodies, lines, answers: positions, owed, recorded_at, .. } = batch;
+        if self.put(Attempt { tail: base, bodies, recorded_at, owed, sealed }).await? {
+            for ((position, index), line) in positions.iter().zip(first..).zip(&lines) {
+                if let Some(position) = position {
+                    answers[*position] = Some(Ok(self.entry_ref(index, line, self.epoch)));
+                }
             }
             queue.retain(|(position, ..)| answers[*position].is_none());
         }

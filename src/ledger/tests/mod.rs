@@ -1,0 +1,10 @@
+//! Tests of the room as a whole.
+
+mod campaign;
+mod cluster;
+mod entries;
+mod fixture;
+mod flips;
+mod leaders;
+mod saved;
+mod sealing;
