@@ -4,6 +4,13 @@
 //!  Decision ─► intend ─► Intended ─► act ─► Acted ─► conclude ─► Recorded
 //! ```
 //!
+//! ```text
+//!  recorder ─► writer (draft, seal, put, look) ─► store (ConfigMaps `tail`, `seg-…`)      the door, and the way in
+//!  recovery ─► what an earlier leader left open                                          taking over
+//!  statement, merkle, checkpoint, keys, tail                                             the forms
+//!  verify                                                                                without trusting any of it
+//! ```
+//!
 //! Only this room makes an [`Intended`], so an act without an intent does not compile.
 //!
 //! ```compile_fail

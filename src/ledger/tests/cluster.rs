@@ -11,7 +11,7 @@ use crate::ledger::store::{Store, StoreError};
 
 const MAPS: &str = "/api/v1/namespaces/matverse-ledger/configmaps";
 
-async fn store(server: &MockServer) -> ConfigMaps {
+fn store(server: &MockServer) -> ConfigMaps {
     let mut config = kube::Config::new(server.uri().parse().unwrap());
     config.default_retry = false;
     ConfigMaps::new(kube::Client::try_from(config).unwrap(), "matverse-ledger")
@@ -57,7 +57,7 @@ async fn writes_carry_resource_version_immutability_and_preconditions() {
         .expect(1)
         .mount(&server)
         .await;
-    let store = store(&server).await;
+    let store = store(&server);
     assert_eq!(store.replace("tail", "7", &data).await.unwrap().resource_version, "8");
     let segment = store.create("seg-000000000000", &data, true).await.unwrap();
     store.delete("seg-000000000000", &segment.uid, &segment.resource_version).await.unwrap();
@@ -78,7 +78,7 @@ async fn what_was_not_done_is_told_apart_from_what_may_have_been() {
     ] {
         let server = MockServer::start().await;
         Mock::given(method("PUT")).respond_with(status(code, reason)).expect(1).mount(&server).await;
-        let error = store(&server).await.replace("tail", "7", &data).await.unwrap_err();
+        let error = store(&server).replace("tail", "7", &data).await.unwrap_err();
         assert_eq!(error, expected, "{code}");
     }
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -110,6 +110,6 @@ async fn a_list_is_read_page_by_page() {
         .expect(1)
         .mount(&server)
         .await;
-    let names: Vec<String> = store(&server).await.list().await.unwrap().into_iter().map(|o| o.name).collect();
+    let names: Vec<String> = store(&server).list().await.unwrap().into_iter().map(|o| o.name).collect();
     assert_eq!(names, ["tail", "seg-000000000000"]);
 }

@@ -83,7 +83,7 @@ fn too_much_or_inexact_is_an_error_and_never_an_entry() {
 #[test]
 fn a_rich_situation_fits_into_an_entry() {
     let mut rich = situation("checkout-service-frontend", 17, 10);
-    let value = |n: usize| 1234.567_890_123_456_7 / (n as f64 + 1.0);
+    let value = |n: usize| 1_234.567_890_123_456_7 / (n as f64 + 1.0);
     for n in 0..8 {
         let name =
             SignalName::new(["cpu", "omega", "psi", "cvar", "latency", "throughput", "errors", "beta"][n]);

@@ -34,7 +34,7 @@ fn expected(object: &Saved, key: &str, at: usize) -> Vec<String> {
                 Some(start) => start.parse::<usize>().unwrap(),
                 None => object.data["sealed"].parse().unwrap(),
             };
-            let line = object.data["entries"].as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
+            let line = object.data["entries"][..at].matches('\n').count();
             vec![format!("entry {}", first + line)]
         }
         _ => vec![format!("{}/{key}", object.name)],

@@ -125,7 +125,7 @@ async fn a_refused_write_records_nothing_and_heals() {
 #[tokio::test]
 async fn an_intent_in_doubt_that_stands_after_all_is_abandoned() {
     let store = MemoryStore::default();
-    let quiet = Settings { probe: std::time::Duration::from_secs(3600), ..settings() };
+    let quiet = Settings { probe: std::time::Duration::from_hours(1), ..settings() };
     let (ledger, _) = open(&store, quiet, 0).await.unwrap();
     let call = store.calls();
     store.fault_at(call, Fault::LoseAnswer);
@@ -144,7 +144,7 @@ async fn an_intent_in_doubt_that_stands_after_all_is_abandoned() {
 #[tokio::test]
 async fn an_outcome_in_doubt_is_recorded_once_when_it_is_repeated() {
     let store = MemoryStore::default();
-    let quiet = Settings { probe: std::time::Duration::from_secs(3600), ..settings() };
+    let quiet = Settings { probe: std::time::Duration::from_hours(1), ..settings() };
     let (ledger, _) = open(&store, quiet, 0).await.unwrap();
     let seen = situation("web", 3, 10);
     let decision = scale(&seen, 5);

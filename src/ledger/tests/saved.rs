@@ -41,26 +41,24 @@ fn json(store: &MemoryStore) -> String {
 
 /// Block scalars, as `kubectl get -o yaml` writes values of several lines.
 fn yaml(store: &MemoryStore) -> String {
-    let mut text = "apiVersion: v1\nitems:\n".to_owned();
+    let mut lines = vec!["apiVersion: v1".to_owned(), "items:".to_owned()];
     for object in store.objects() {
-        text += "- apiVersion: v1\n  data:\n";
+        lines.extend(["- apiVersion: v1".to_owned(), "  data:".to_owned()]);
         for (key, value) in &object.data {
             if value.contains('\n') {
-                text += &format!("    {key}: |\n");
-                for line in value.split_terminator('\n') {
-                    text += &(if line.is_empty() { "\n".to_owned() } else { format!("      {line}\n") });
-                }
+                lines.push(format!("    {key}: |"));
+                let indented =
+                    |line: &str| if line.is_empty() { String::new() } else { format!("      {line}") };
+                lines.extend(value.split_terminator('\n').map(indented));
             } else {
-                text += &format!("    {key}: \"{value}\"\n");
+                lines.push(format!("    {key}: \"{value}\""));
             }
         }
-        text += if object.immutable { "  immutable: true\n" } else { "" };
-        text += &format!(
-            "  kind: ConfigMap\n  metadata:\n    name: {}\n    namespace: matverse-ledger\n",
-            object.name
-        );
+        lines.extend(object.immutable.then(|| "  immutable: true".to_owned()));
+        lines.extend(["  kind: ConfigMap".to_owned(), "  metadata:".to_owned()]);
+        lines.extend([format!("    name: {}", object.name), "    namespace: matverse-ledger".to_owned()]);
     }
-    text + "kind: List\n"
+    lines.join("\n") + "\nkind: List\n"
 }
 
 fn judge(bytes: &[u8]) -> Result<Report, Finding> {

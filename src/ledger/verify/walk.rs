@@ -194,13 +194,11 @@ impl<'a> Walk<'a> {
             if stretch.start > tree.size() {
                 let missing = format!("entries {} to {} are missing", tree.size(), stretch.start - 1);
                 self.findings.push(Finding::incomplete(stretch.name, missing));
-                match frontier {
-                    Some(frontier) => tree = frontier,
-                    None => {
-                        self.tampered(&key, "not that of a tree of this size");
-                        return;
-                    }
-                }
+                let Some(frontier) = frontier else {
+                    self.tampered(&key, "not that of a tree of this size");
+                    return;
+                };
+                tree = frontier;
             } else if frontier.as_ref() != Some(&tree) {
                 doubtful.push(key);
             }
