@@ -9,11 +9,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
 
 use crate::ledger::configmaps::ConfigMaps;
+use crate::operator::clock::Clock;
 use crate::ledger::keys::{Signer, VerifierKey};
 use crate::ledger::store::Store;
 use crate::ledger::verify::{Finding, Report, Request, Saved, Severity, Signatures, Verdict, read, verify};
@@ -160,8 +160,10 @@ fn manifest(signer: &Signer, secret: &str) -> Result<String> {
 /// Creates the Secret; never replaces one.
 async fn create(manifest: &str, verifier: &VerifierKey) -> Result<()> {
     let secret: Secret = serde_saphyr::from_str(manifest)?;
-    let (namespace, name) =
-        (secret.metadata.namespace.clone().unwrap_or_default(), secret.metadata.name.clone().unwrap_or_default());
+    let (namespace, name) = (
+        secret.metadata.namespace.clone().unwrap_or_default(),
+        secret.metadata.name.clone().unwrap_or_default(),
+    );
     let client = crate::operator::client::connect().await.context("no API server")?;
     let api: Api<Secret> = Api::namespaced(client, &namespace);
     match api.create(&PostParams::default(), &secret).await {
@@ -192,7 +194,7 @@ impl Verify {
             Which::Checkpoint => Signatures::Checkpoint,
         };
         let (objects, damaged, now) = if self.cluster {
-            (self.from_cluster().await?, Vec::new(), Some(Timestamp::now()))
+            (self.from_cluster().await?, Vec::new(), Some(Clock::system().now()))
         } else {
             let (objects, damaged) = self.from_files()?;
             (objects, damaged, None)
@@ -211,7 +213,7 @@ impl Verify {
     }
 
     async fn from_cluster(&self) -> Result<Vec<Saved>> {
-        let client = kube::Client::try_default().await.context("no cluster")?;
+        let client = crate::operator::client::connect().await.context("no cluster")?;
         let store = ConfigMaps::new(client, &self.namespace);
         let objects = store.list().await.with_context(|| format!("namespace {}", self.namespace))?;
         Ok(objects.into_iter().map(Saved::from).collect())
@@ -350,7 +352,7 @@ mod tests {
         let signer = Signer::from_seed("prod/main", &[1; 32]).unwrap();
         let vkey = signer.verifier().to_string();
         let settings = Settings { tail_bytes: 1500, ..Settings::immediate() };
-        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let now = jiff::Timestamp::from_second(1_700_000_000).unwrap();
         let (ledger, _) =
             Ledger::open_with(Arc::new(store.clone()), signer, "prod/main", settings, now).await.unwrap();
         for n in 0..3 {

@@ -296,7 +296,10 @@ pub(super) async fn carry_out(
 }
 
 /// The outcome of an act must stand in the ledger: it is offered again until it does, within the turn's bound.
-async fn conclude(ledger: &crate::ledger::Ledger, acted: crate::ledger::Acted) -> Result<Recorded, LedgerError> {
+async fn conclude(
+    ledger: &crate::ledger::Ledger,
+    acted: crate::ledger::Acted,
+) -> Result<Recorded, LedgerError> {
     for wait in [1, 2, 5, 10, 20] {
         match ledger.conclude(acted.clone()).await {
             Err(error) if !error.is_final() => {
