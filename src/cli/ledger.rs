@@ -11,12 +11,13 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
+use zeroize::Zeroizing;
 
 use crate::ledger::configmaps::ConfigMaps;
-use crate::operator::clock::Clock;
 use crate::ledger::keys::{Signer, VerifierKey};
 use crate::ledger::store::Store;
 use crate::ledger::verify::{Finding, Report, Request, Saved, Severity, Signatures, Verdict, read, verify};
+use crate::operator::clock::Clock;
 
 /// Usage or input that cannot be read.
 const USAGE: u8 = 3;
@@ -118,7 +119,7 @@ impl Keygen {
             println!("{}", signer.verifier());
         }
         if let Some(secret) = &self.secret {
-            print!("{}", manifest(&signer, secret)?);
+            print!("{}", *manifest(&signer, secret)?);
             eprintln!("{}", signer.verifier());
         }
         if let Some(secret) = &self.create_secret {
@@ -141,7 +142,7 @@ fn write_key(signer: &Signer, path: &Path) -> Result<()> {
 }
 
 /// A Secret with the key; immutable, because a ledger's key is rotated by an entry and never replaced.
-fn manifest(signer: &Signer, secret: &str) -> Result<String> {
+fn manifest(signer: &Signer, secret: &str) -> Result<Zeroizing<String>> {
     let (namespace, name) = secret.split_once('/').context("--secret: expected NAMESPACE/NAME")?;
     for part in [namespace, name] {
         let plain =
@@ -149,12 +150,13 @@ fn manifest(signer: &Signer, secret: &str) -> Result<String> {
         ensure!(!part.is_empty() && part.len() <= 253 && plain, "--secret: {part:?} is no name of an object");
     }
     let pem = signer.to_pkcs8_pem()?;
-    let pem: String = pem.lines().map(|line| format!("    {line}\n")).collect();
+    let pem = Zeroizing::new(pem.trim_end().replace('\n', "\n    "));
     let vkey = serde_json::to_string(&signer.verifier().to_string())?;
-    Ok(format!(
+    Ok(Zeroizing::new(format!(
         "apiVersion: v1\nkind: Secret\nmetadata:\n  namespace: {namespace}\n  name: {name}\ntype: Opaque\nimmutable: true\n\
-         stringData:\n  vkey: {vkey}\n  key.pem: |\n{pem}"
-    ))
+         stringData:\n  vkey: {vkey}\n  key.pem: |\n    {}\n",
+        *pem
+    )))
 }
 
 /// Creates the Secret; never replaces one.
@@ -194,9 +196,9 @@ impl Verify {
             Which::Checkpoint => Signatures::Checkpoint,
         };
         let (objects, damaged, now) = if self.cluster {
-            (self.from_cluster().await?, Vec::new(), Some(Clock::system().now()))
+            (self.read_cluster().await?, Vec::new(), Some(Clock::system().now()))
         } else {
-            let (objects, damaged) = self.from_files()?;
+            let (objects, damaged) = self.read_files()?;
             (objects, damaged, None)
         };
         let mut report = verify(&Request { objects, keys, since, now, signatures });
@@ -212,14 +214,14 @@ impl Verify {
         Ok(report.verdict.exit_code())
     }
 
-    async fn from_cluster(&self) -> Result<Vec<Saved>> {
+    async fn read_cluster(&self) -> Result<Vec<Saved>> {
         let client = crate::operator::client::connect().await.context("no cluster")?;
         let store = ConfigMaps::new(client, &self.namespace);
         let objects = store.list().await.with_context(|| format!("namespace {}", self.namespace))?;
         Ok(objects.into_iter().map(Saved::from).collect())
     }
 
-    fn from_files(&self) -> Result<(Vec<Saved>, Vec<Finding>)> {
+    fn read_files(&self) -> Result<(Vec<Saved>, Vec<Finding>)> {
         let (mut objects, mut damaged) = (Vec::new(), Vec::new());
         for path in &self.files {
             let mut bytes = Vec::new();
