@@ -36,6 +36,8 @@ struct Body {
     status: String,
     #[serde(default)]
     error: String,
+    #[serde(default)]
+    warnings: Vec<String>,
     data: Option<Data>,
 }
 
@@ -87,6 +89,10 @@ pub fn parse_range(body: &[u8]) -> Result<Vec<Range>, String> {
 
 fn data(body: &[u8]) -> Result<Data, String> {
     let body: Body = serde_json::from_slice(body).map_err(|e| format!("no Prometheus answer: {e}"))?;
+    // A global store that could not reach all of its parts says so here, and its sums are too low.
+    if let Some(warning) = body.warnings.first() {
+        return Err(format!("partial answer: {warning}"));
+    }
     match (body.status.as_str(), body.data) {
         ("success", Some(data)) => Ok(data),
         _ => Err(body.error),
@@ -194,3 +200,7 @@ pub fn readings(rows: &[Range], selectors: usize, zero: bool, limits: Limits) ->
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

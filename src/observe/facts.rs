@@ -18,6 +18,8 @@ const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 /// What `kubectl rollout restart` sets: a restart is not a revision.
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 const REVISION: &str = "deployment.kubernetes.io/revision";
+/// The Deployment controller notes here the earlier numbers of a ReplicaSet that is used again.
+const REUSED: &str = "deployment.kubernetes.io/revision-history";
 /// Pauses whatever manages a Deployment: `true`, or a time until which.
 pub const PAUSED: &str = "autonomy.matverse.io/paused";
 /// Moved by fencing writes.
@@ -53,11 +55,11 @@ pub fn workload(sources: &Sources<'_>) -> Workload {
     let count = |n: Option<i32>| n.unwrap_or(0);
     let mut revisions = revisions(sources);
     let template = spec.map(|s| identity(&s.template)).unwrap_or_default();
-    let position = revisions.iter().position(|r| r.template == template).unwrap_or(0);
-    let current = if revisions.is_empty() {
-        unseen(deployment, &template, sources.now)
-    } else {
-        revisions.remove(position)
+    // A template that no ReplicaSet has yet is a revision that has not begun; the old one must not pass for it.
+    let position = revisions.iter().position(|r| r.template == template);
+    let current = match position {
+        Some(position) => revisions.remove(position),
+        None => unseen(deployment, &template, sources.now),
     };
     let rollout = rollout(sources, &current, desired);
     Workload {
@@ -119,7 +121,6 @@ pub fn identity(template: &PodTemplateSpec) -> String {
 
 /// The revisions, newest first by number.
 fn revisions(sources: &Sources<'_>) -> Vec<Revision> {
-    let progressing = progressing_since(sources.deployment);
     let mut all: Vec<Revision> = sources
         .replica_sets
         .iter()
@@ -136,36 +137,39 @@ fn revisions(sources: &Sources<'_>) -> Vec<Revision> {
         })
         .collect();
     all.sort_by_key(|r| std::cmp::Reverse(r.number));
-    // A ReplicaSet that is rolled back to is used again, so its creation is not its start. The Deployment's
-    // template was then written last by somebody: managedFields say when.
-    if let (Some(newest), Some(since)) = (all.first_mut(), progressing) {
+    // A ReplicaSet that is used again, as in a rollback, began before: its creation is not this rollout's start.
+    let again = |r: &Revision| {
+        let set = sources.replica_sets.iter().find(|rs| rs.name_any() == r.replica_set);
+        set.is_some_and(|rs| rs.annotations().contains_key(REUSED))
+    };
+    if let Some(newest) = all.first_mut()
+        && again(newest)
+        && let Some(since) = template_written(sources.deployment)
+    {
         newest.started_at = newest.started_at.max(since);
     }
     all
 }
 
-/// When the template was last written, by whoever wrote it, from `managedFields`.
-fn progressing_since(deployment: &Deployment) -> Option<Timestamp> {
-    deployment
+/// When the template was last written: by `managedFields`, and not later than the rollout's own last progress.
+///
+/// An entry's time moves with anything its manager writes, so our own, which also hold the count, are left out.
+fn template_written(deployment: &Deployment) -> Option<Timestamp> {
+    let conditions = deployment.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    let progress = conditions.iter().find(|c| c.type_ == "Progressing");
+    let progress = progress.and_then(|c| c.last_update_time.as_ref()).map(|t| t.0);
+    let written = deployment
         .managed_fields()
         .iter()
+        .filter(|f| f.manager.as_deref() != Some(crate::observe::MANAGER))
         .filter(|f| f.subresource.as_deref().unwrap_or_default().is_empty())
         .filter(|f| f.fields_v1.as_ref().is_some_and(|v| v.0.pointer("/f:spec/f:template").is_some()))
-        // Our scaling acts and others' annotations share an entry with the template only where the same manager
-        // wrote both; the operator's own writes of counts must not look like a rollout.
-        .filter(|f| {
-            f.manager.as_deref() != Some(crate::observe::MANAGER)
-                || wrote_only_template(f.fields_v1.as_ref().map(|v| &v.0))
-        })
         .filter_map(|f| f.time.as_ref().map(|t| t.0))
-        .max()
-}
-
-fn wrote_only_template(fields: Option<&Value>) -> bool {
-    fields
-        .and_then(|f| f.pointer("/f:spec"))
-        .and_then(Value::as_object)
-        .is_some_and(|s| !s.contains_key("f:replicas"))
+        .max();
+    match (written, progress) {
+        (Some(written), Some(progress)) => Some(written.min(progress)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// A Deployment whose controller has not made a ReplicaSet yet.
@@ -223,7 +227,11 @@ fn crashes_of(pod: &Pod) -> i32 {
         let ended = |s: Option<&k8s_openapi::api::core::v1::ContainerState>| {
             s.and_then(|s| s.terminated.as_ref()).is_some_and(|t| t.exit_code != 0)
         };
-        waiting == Some("CrashLoopBackOff") || ended(c.state.as_ref()) || ended(c.last_state.as_ref())
+        // A container that has recovered is ready, whatever its past.
+        !c.ready
+            && (waiting == Some("CrashLoopBackOff")
+                || ended(c.state.as_ref())
+                || ended(c.last_state.as_ref()))
     })
     .map(|c| c.restart_count)
     .max()
@@ -397,3 +405,7 @@ fn refusal(
     }
     (!mounted).then(|| "not mounted by the workload".into())
 }
+
+#[cfg(test)]
+#[path = "facts_tests.rs"]
+mod tests;

@@ -31,9 +31,11 @@ pub struct SignalDefinition {
 pub type Profile = BTreeMap<String, SignalDefinition>;
 
 /// Pods of the workload, whatever their revision.
-const PODS: &str = r#"namespace="$namespace",pod=~"$name-[a-z0-9]+-[a-z0-9]{5}""#;
+const PODS: &str =
+    r#"namespace="$namespace",pod=~"$name-[bcdfghjklmnpqrstvwxz2456789]+-[bcdfghjklmnpqrstvwxz2456789]{5}""#;
 /// Pods of one revision.
-const REVISION: &str = r#"namespace="$namespace",pod=~"$name-$podTemplateHash-[a-z0-9]{5}""#;
+const REVISION: &str =
+    r#"namespace="$namespace",pod=~"$name-$podTemplateHash-[bcdfghjklmnpqrstvwxz2456789]{5}""#;
 
 fn signal(query: String) -> SignalDefinition {
     SignalDefinition { query, ..SignalDefinition::default() }

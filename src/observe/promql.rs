@@ -13,6 +13,12 @@ use promql_parser::parser::{Expr, Offset, VectorSelector};
 
 /// Longest query.
 pub const LONGEST: usize = 2048;
+/// Deepest nesting of brackets.
+const DEPTH: u32 = 32;
+/// Longest run of signs.
+const SIGNS: u32 = 8;
+/// Most selectors.
+const SELECTORS: usize = 32;
 /// Longest range and offset.
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -48,6 +54,10 @@ impl PromqlError {
     }
 }
 
+/// Any `pod-template-hash`: the alphabet that Kubernetes writes hashes in, so that the pods of a Job whose name begins
+/// like the Deployment's are not taken for its own.
+pub const ANY_HASH: &str = "[bcdfghjklmnpqrstvwxz2456789]+";
+
 /// What is put for the three placeholders.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {
@@ -55,7 +65,7 @@ pub struct Names<'a> {
     pub namespace: &'a str,
     /// `$name`: the Deployment.
     pub name: &'a str,
-    /// `$podTemplateHash`: one revision; `None` = any, as the pattern `[a-z0-9]+`.
+    /// `$podTemplateHash`: one revision; `None` = any, as the pattern [`ANY_HASH`].
     pub pod_template_hash: Option<&'a str>,
 }
 
@@ -89,7 +99,7 @@ pub fn per_revision(query: &str) -> bool {
 #[must_use]
 pub fn substitute(query: &str, names: &Names<'_>) -> String {
     let escape = |v: &str| v.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let hash = names.pod_template_hash.map_or_else(|| "[a-z0-9]+".to_owned(), escape);
+    let hash = names.pod_template_hash.map_or_else(|| ANY_HASH.to_owned(), escape);
     query
         .replace("$podTemplateHash", &hash)
         .replace("$namespace", &escape(names.namespace))
@@ -102,7 +112,11 @@ pub fn check(query: &str, scope: &Scope<'_>) -> Result<Query, PromqlError> {
     if length > LONGEST {
         return Err(PromqlError::TooLong(length));
     }
-    let mut expr = promql_parser::parser::parse(query).map_err(PromqlError::Syntax)?;
+    shallow(query)?;
+    // The parser panics on durations beyond its own; a panic here is a syntax error like any other.
+    let mut expr = std::panic::catch_unwind(|| promql_parser::parser::parse(query))
+        .map_err(|_| PromqlError::Syntax("a number or duration is out of bounds".into()))?
+        .map_err(PromqlError::Syntax)?;
     let mut found = Vec::new();
     visit(&mut expr, scope, 0, &mut found)?;
     match expr.value_type() {
@@ -116,7 +130,43 @@ pub fn check(query: &str, scope: &Scope<'_>) -> Result<Query, PromqlError> {
     }
     found.sort();
     found.dedup();
+    if found.len() > SELECTORS {
+        return Err(PromqlError::Refused("a query may have 32 selectors at most"));
+    }
     Ok(Query { text: expr.to_string(), selectors: found })
+}
+
+/// Checks a `zeroWhenFresh` selector: one plain selector and nothing around it, because `timestamp()` of anything else
+/// is the time of the question, and would call a dead exporter fresh.
+pub fn check_selector(query: &str, scope: &Scope<'_>) -> Result<Query, PromqlError> {
+    let checked = check(query, scope)?;
+    match promql_parser::parser::parse(query) {
+        Ok(Expr::VectorSelector(selector)) if selector.offset.is_none() => Ok(checked),
+        _ => Err(PromqlError::Refused(
+            "zeroWhenFresh takes one plain selector, such as requests_total{job=\"web\"}",
+        )),
+    }
+}
+
+/// The parser recurses: what is nested too deep, or strings too many signs together, never reaches it.
+fn shallow(query: &str) -> Result<(), PromqlError> {
+    let (mut depth, mut signs) = (0_u32, 0_u32);
+    for c in query.chars() {
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        match c {
+            '+' | '-' => signs += 1,
+            c if c.is_whitespace() => {}
+            _ => signs = 0,
+        }
+        if depth > DEPTH || signs > SIGNS {
+            return Err(PromqlError::Refused("the query is nested too deep"));
+        }
+    }
+    Ok(())
 }
 
 fn visit(
@@ -267,6 +317,10 @@ mod tests {
             ("max_over_time(max_over_time(max_over_time(up[5m:])[5m:])[5m:])", "refused"),
             (r#"{job="x"}"#, "refused"),
             (r#"{__name__=~".+"}"#, "refused"),
+            (&"(".repeat(200), "refused"),
+            (&format!("{}up", "-".repeat(500)), "refused"),
+            (&(0..40).map(|i| format!("a{i}")).collect::<Vec<_>>().join(" + "), "refused"),
+            ("rate(up[1e30])", "syntax"),
             ("vector(1)", "refused"),
             ("scalar(up)", "not_a_vector"),
             ("1", "not_a_vector"),
@@ -275,6 +329,15 @@ mod tests {
             (&long, "too_long"),
         ] {
             assert_eq!(checked(query).unwrap_err().kind(), kind, "{query}");
+        }
+    }
+
+    #[test]
+    fn zero_when_fresh_is_one_plain_selector() {
+        let none = BTreeMap::new();
+        assert!(check_selector(r#"x_total{a="b"}"#, &scope(&none)).is_ok());
+        for query in ["sum(x)", "x offset 5m", "sum(rate(x[1m]))", "x or y", "(x)", "-x"] {
+            assert!(check_selector(query, &scope(&none)).is_err(), "{query}");
         }
     }
 

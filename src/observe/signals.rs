@@ -90,8 +90,9 @@ struct Known {
 pub fn acceptable(definition: &SignalDefinition) -> Result<(), PromqlError> {
     let names = Names { namespace: "n", name: "n", pod_template_hash: None };
     let scope = Scope { namespace_label: "namespace", namespace: None, matchers: &BTreeMap::new() };
-    for text in std::iter::once(&definition.query).chain(&definition.zero_when_fresh) {
-        promql::check(&promql::substitute(text, &names), &scope)?;
+    promql::check(&promql::substitute(&definition.query, &names), &scope)?;
+    if let Some(selector) = &definition.zero_when_fresh {
+        promql::check_selector(&promql::substitute(selector, &names), &scope)?;
     }
     Ok(())
 }
@@ -218,7 +219,7 @@ impl Signals {
         };
         let query = promql::check(&promql::substitute(&planned.definition.query, names), &scope)?;
         let zero = match &planned.definition.zero_when_fresh {
-            Some(selector) => Some(promql::check(&promql::substitute(selector, names), &scope)?),
+            Some(selector) => Some(promql::check_selector(&promql::substitute(selector, names), &scope)?),
             None => None,
         };
         Ok((query, zero))
@@ -252,7 +253,7 @@ impl Signals {
         for (hash, signal, reading) in sides {
             by_revision.entry(hash).or_default().insert(signal, reading);
         }
-        let frozen = self.frozen(namespace, name, &readings);
+        let frozen = self.frozen(plan, namespace, name, &readings);
         Evidence { readings, by_revision, fresh_pods, frozen }
     }
 
@@ -299,12 +300,17 @@ impl Signals {
     }
 
     /// Signals whose value stays the same to the bit while time and neighbours move.
-    fn frozen(&self, namespace: &str, name: &str, readings: &Readings) -> Vec<SignalName> {
+    fn frozen(&self, plan: &SignalPlan, namespace: &str, name: &str, readings: &Readings) -> Vec<SignalName> {
         let mut seen = self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut still = Vec::new();
         let mut moving = false;
         for (signal, reading) in readings {
             let Some((value, at)) = reading.fresh() else { continue };
+            // A quantile or a mean over a window may well stand still; what is read bare should not.
+            let windowed = plan.signals.iter().any(|p| p.name == *signal && p.definition.query.contains('['));
+            if windowed {
+                continue;
+            }
             let key = format!("{namespace}/{name}/{signal}");
             let entry = seen.entry(key).or_insert((value.to_bits(), at, 0));
             if entry.0 != value.to_bits() {

@@ -163,14 +163,31 @@ impl Prometheus {
         Ok(headers)
     }
 
-    async fn ask(&self, at: Timestamp, query: Question<'_>) -> Result<Vec<u8>, Fault> {
+    async fn ask<T>(
+        &self,
+        at: Timestamp,
+        query: Question<'_>,
+        parse: impl Fn(&[u8]) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        // The permit first: who waited through an outage must see the circuit as it is now.
+        let patience = Duration::from_secs(u64::from(self.config.timeout_seconds));
+        let _permit = match tokio::time::timeout(patience, self.permits.acquire()).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(error)) => return Err(Fault::new("closed", error.to_string())),
+            Err(_) => return Err(Fault::new("busy", "too many questions wait for this source")),
+        };
         self.closed(at)?;
-        let answer = self.ask_once(query).await;
+        let answer = match self.ask_once(query).await {
+            Ok(body) => parse(&body),
+            Err(fault) => Err(fault),
+        };
         let mut circuit = self.circuit.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match &answer {
-            // A refused query is the query's fault, not the source's.
+            // A refused query and a huge answer are the query's fault, not the source's.
             Ok(_) => *circuit = Circuit::default(),
-            Err(fault) if fault.token == "query" => *circuit = Circuit::default(),
+            Err(fault) if matches!(fault.token.as_str(), "query" | "oversized") => {
+                *circuit = Circuit::default()
+            }
             Err(_) => {
                 circuit.failures += 1;
                 if circuit.failures >= FAILURES {
@@ -198,7 +215,6 @@ impl Prometheus {
 
     async fn ask_once(&self, question: Question<'_>) -> Result<Vec<u8>, Fault> {
         let headers = self.headers()?;
-        let _permit = self.permits.acquire().await.map_err(|e| Fault::new("closed", e.to_string()))?;
         let (mut response, largest) = match question {
             Question::Instant { query, at } => {
                 let mut builder = self.client.query(query).query("time", at.as_millisecond() as f64 / 1000.0);
@@ -243,8 +259,8 @@ enum Question<'a> {
 #[async_trait::async_trait]
 impl Source for Prometheus {
     async fn instant(&self, query: &str, at: Timestamp) -> Result<Answer, Fault> {
-        let body = self.ask(at, Question::Instant { query, at }).await?;
-        answer::parse(&body).map_err(|e| Fault::new("malformed", e))
+        let parse = |body: &[u8]| answer::parse(body).map_err(|e| Fault::new("malformed", e));
+        self.ask(at, Question::Instant { query, at }, parse).await
     }
 
     async fn range(
@@ -255,8 +271,8 @@ impl Source for Prometheus {
         step: f64,
     ) -> Result<Vec<Range>, Fault> {
         let question = Question::Range { query, start: start.as_second(), end: end.as_second(), step };
-        let body = self.ask(end, question).await?;
-        answer::parse_range(&body).map_err(|e| Fault::new("malformed", e))
+        let parse = |body: &[u8]| answer::parse_range(body).map_err(|e| Fault::new("malformed", e));
+        self.ask(end, question, parse).await
     }
 }
 
@@ -292,3 +308,7 @@ fn transport(error: &reqwest::Error) -> Fault {
     };
     Fault::new(token, error.to_string())
 }
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

@@ -361,6 +361,13 @@ ledger: {origin: prod/main, keyFile: /key.pem}
     }
 
     #[test]
+    fn the_explained_file_is_a_valid_one() {
+        let config = Config::parse(include_str!("../../config/operator.yaml")).unwrap();
+        assert_eq!(config.profiles["mine"].len(), 2);
+        assert_eq!(config.ledger.origin, "prod-eu/main");
+    }
+
+    #[test]
     fn three_mistakes_are_three_lines() {
         let text = GOOD.replace("http://", "ftp://").replace("actNamespaces", "actNamespace")
             + "concurrency: many\n";
