@@ -14,8 +14,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod act;
 pub mod api;
+pub mod cli;
 pub mod decide;
 pub mod ledger;
 pub mod observe;
+pub mod operator;
 pub mod orient;

@@ -1,3 +1,7 @@
 //! The `matverse` binary: parse, run.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    matverse::cli::main()
+}

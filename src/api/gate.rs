@@ -1,11 +1,19 @@
-//! `OmegaGate` (`og`): what "good" means for a workload, and the league that a challenger goes through.
+//! `OmegaGate` (`og`): what "good" means for a workload. Here is what a user writes; `league` holds
+//! the way of a challenger, `status` what the operator answers.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+pub mod league;
+pub mod status;
+
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::shared::{LedgerStatus, SignalSpec, SignalStatus, TargetRef};
+pub use league::{Contestant, League, RouteRef};
+pub use status::{GateStatus, LeagueStatus, LearnedStatus, OmegaGateStatus};
+
+use super::rules::{CONFIG_NAME, not_yet, rules};
+use super::scaling::IMMUTABLE_TARGET;
+use super::shared::{SignalSpec, TargetRef};
 
 /// Desired gate of one workload.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,12 +24,31 @@ use super::shared::{LedgerStatus, SignalSpec, SignalStatus, TargetRef};
     plural = "omegagates",
     shortname = "og",
     namespaced,
+    category = "matverse",
     status = "OmegaGateStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    doc = "What \"good\" means for one Deployment: evidence, thresholds, and what a failed gate asks for.",
+    printcolumn = r#"{"name":"Target","type":"string","jsonPath":".spec.targetRef.name"}"#,
+    printcolumn = r#"{"name":"Decision","type":"string","jsonPath":".status.decision"}"#,
+    printcolumn = r#"{"name":"Omega","type":"number","jsonPath":".status.omega"}"#,
+    printcolumn = r#"{"name":"Psi","type":"number","jsonPath":".status.psi"}"#,
+    printcolumn = r#"{"name":"CVaR","type":"number","jsonPath":".status.cvar"}"#,
+    printcolumn = r#"{"name":"Samples","type":"integer","jsonPath":".status.samples"}"#,
+    printcolumn = r#"{"name":"Stage","type":"string","jsonPath":".status.league.stage"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    (
+        "!self.antifragile.learn || self.thresholds.omegaMin <= self.antifragile.omegaCeil",
+        "omegaCeil must not be below omegaMin, or learning would loosen the gate",
+    ),
+    // Here and not at the field, where it would take the place of the league's own rules.
+    ("!has(self.league)", "league is not built yet; leave it out and roll out the Deployment itself"),
+])))]
 pub struct OmegaGateSpec {
     /// The workload; cannot be changed.
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", IMMUTABLE_TARGET)])))]
     pub target_ref: TargetRef,
     /// Where the evidence comes from.
     #[serde(default)]
@@ -34,9 +61,11 @@ pub struct OmegaGateSpec {
     pub thresholds: Thresholds,
     /// Bounds of the ethics gates; each counts only where its signal is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = not_yet("false", "sigmaGuard", "leave it out: the thresholds still hold")))]
     pub sigma_guard: Option<SigmaGuard>,
     /// Bounds of the growth gates; each counts only where its signals are named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = not_yet("false", "growth", "leave it out: the thresholds still hold")))]
     pub growth: Option<Growth>,
     /// Length of one evaluation, in seconds.
     #[serde(default = "fifteen")]
@@ -47,12 +76,15 @@ pub struct OmegaGateSpec {
     pub league: Option<League>,
     /// Soft steering towards calm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = not_yet("false", "steer", "leave it out")))]
     pub steer: Option<Steer>,
     /// Learning that only hardens admission.
     #[serde(default)]
     pub antifragile: Antifragile,
     /// What a failed gate asks for.
     #[serde(default)]
+    #[schemars(extend("x-kubernetes-validations" =
+        not_yet("self != 'Rollback'", "onFail: Rollback", "use Block or Quarantine")))]
     pub on_fail: OnFail,
     /// Rest between acts of the gate, in seconds.
     #[serde(default = "five_minutes")]
@@ -66,12 +98,15 @@ pub struct OmegaGateSpec {
 /// Where the evidence of a gate comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    ("self.minSamples <= self.windowSize", "minSamples must not exceed windowSize"),
+])))]
 pub struct Evidence {
     /// Source of the operator's configuration.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), pattern(CONFIG_NAME))]
     pub source: String,
     /// Signal profile of the operator's configuration.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), pattern(CONFIG_NAME))]
     pub profile: String,
     /// Signals that override the profile's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -145,6 +180,14 @@ pub enum OmegaFormula {
 /// Weights of the canon form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    (
+        // .4 + .3 + .2 + .1 is not 1 in binary.
+        "self.psi + self.theta + self.cvar + self.pole - 1.0 <= 0.000001 && \
+         self.psi + self.theta + self.cvar + self.pole - 1.0 >= -0.000001",
+        "the weights psi, theta, cvar and pole must sum to 1",
+    ),
+])))]
 pub struct OmegaWeights {
     /// Of Ψ.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -257,82 +300,6 @@ impl Default for Growth {
     }
 }
 
-/// Champion against challenger.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct League {
-    /// The one that serves.
-    pub champion: Contestant,
-    /// The one that wants to.
-    pub challenger: Contestant,
-    /// The rule of an `HTTPRoute` in front of both; without it, by replica share.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub route_ref: Option<RouteRef>,
-    /// Seconds of mirrored traffic.
-    #[serde(default = "five_minutes")]
-    #[schemars(range(min = 0, max = 86400))]
-    pub shadow_seconds: u32,
-    /// Seconds of a small share of traffic.
-    #[serde(default = "ten_minutes")]
-    #[schemars(range(min = 0, max = 86400))]
-    pub canary_seconds: u32,
-    /// Seconds after promotion in which it may be brought back.
-    #[serde(default = "five_minutes")]
-    #[schemars(range(min = 0, max = 86400))]
-    pub rollback_window_seconds: u32,
-    /// The canary's share.
-    #[serde(default = "five_percent")]
-    #[schemars(range(min = 0.01, max = 0.20))]
-    pub weight: f64,
-    /// Samples the shadow stage needs.
-    #[serde(default = "hundred")]
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub min_samples_shadow: u32,
-    /// Samples the canary stage needs.
-    #[serde(default = "five_hundred")]
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub min_samples_canary: u32,
-    /// Largest share of errors.
-    #[serde(default = "five_percent")]
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub error_max: f64,
-    /// Largest p95 in milliseconds.
-    #[serde(default = "hundred_ms")]
-    #[schemars(range(min = 0.1, max = 3_600_000.0))]
-    pub p95_ms: f64,
-    /// Whether requests other than GET and HEAD may be mirrored.
-    #[serde(default)]
-    pub mirror_unsafe: bool,
-}
-
-/// One side of a league.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Contestant {
-    /// Its Deployment.
-    #[schemars(length(min = 1, max = 253))]
-    pub deployment: String,
-    /// Its Service.
-    #[schemars(length(min = 1, max = 253))]
-    pub service: String,
-    /// The Service's port.
-    #[schemars(range(min = 1, max = 65535))]
-    pub port: i32,
-}
-
-/// One rule of an `HTTPRoute`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RouteRef {
-    /// Its name.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-    /// Index of the rule.
-    #[serde(default)]
-    #[schemars(range(min = 0, max = 15))]
-    pub rule_index: u32,
-}
-
 /// Soft steering.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -359,6 +326,7 @@ impl Default for Steer {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Antifragile {
     /// Whether it learns.
+    #[schemars(extend("x-kubernetes-validations" = not_yet("!self", "antifragile.learn", "use learn: false")))]
     pub learn: bool,
     /// Largest learned Ω threshold.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -394,96 +362,4 @@ fn fifteen() -> u32 {
 }
 fn five_minutes() -> u32 {
     300
-}
-fn ten_minutes() -> u32 {
-    600
-}
-fn hundred() -> u32 {
-    100
-}
-fn five_hundred() -> u32 {
-    500
-}
-fn five_percent() -> f64 {
-    0.05
-}
-fn hundred_ms() -> f64 {
-    100.0
-}
-
-/// What the gate saw and answered.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct OmegaGateStatus {
-    /// Generation of the spec that this status speaks of.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// Conditions by type.
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<Condition>,
-    /// `Admit`, `Quarantine`, `Block` or `Unknown`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decision: Option<String>,
-    /// Ω.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub omega: Option<f64>,
-    /// Ψ.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub psi: Option<f64>,
-    /// CVaR.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cvar: Option<f64>,
-    /// Θ̂.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub theta: Option<f64>,
-    /// Samples of evidence since the last rollout.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub samples: Option<u32>,
-    /// Each gate with its verdict.
-    #[schemars(length(max = 32))]
-    pub gates: Vec<GateStatus>,
-    /// State of each named signal.
-    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub signals: Vec<SignalStatus>,
-    /// The league's stage.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub league: Option<LeagueStatus>,
-    /// Rollbacks the gate asked for.
-    pub rollbacks: u32,
-    /// Place in the ledger.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ledger: Option<LedgerStatus>,
-}
-
-/// One gate's verdict.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct GateStatus {
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<f64>,
-    /// Its threshold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<f64>,
-    /// Distance to the threshold; negative fails.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub margin: Option<f64>,
-    /// `Yes`, `No`, `Unknown` or `Off`.
-    pub pass: String,
-    /// Why.
-    pub reason: String,
-}
-
-/// A league's stage.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LeagueStatus {
-    /// `Shadow`, `Canary`, `Promote`, `RolledBack`.
-    pub stage: String,
-    /// When the stage began (RFC 3339).
-    pub since: String,
-    /// Samples in the stage.
-    pub samples: u64,
 }

@@ -1,11 +1,23 @@
-//! `MatVerseScaling` (`mvs`): the autonomy of one Deployment.
+//! `MatVerseScaling` (`mvs`): the autonomy of one Deployment. Here is what a user writes;
+//! `behavior` holds the HPA's rates of change, `status` what the operator answers.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+pub mod behavior;
+pub mod status;
+
+use std::borrow::Cow;
+
 use kube::CustomResource;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::shared::{LedgerStatus, SignalSpec, SignalStatus, TargetRef};
+pub use behavior::{Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy};
+pub use status::{
+    CurrentMetrics, ForecastStatus, LastDecision, MatVerseScalingStatus, ProposalStatus, RetuneStatus,
+    RollbackStatus,
+};
+
+use super::rules::{CONFIG_NAME, OBJECT_NAME, not_yet, rules};
+use super::shared::{SignalSpec, TargetRef};
 
 /// Desired autonomy of one Deployment.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,12 +28,38 @@ use super::shared::{LedgerStatus, SignalSpec, SignalStatus, TargetRef};
     plural = "matversescalings",
     shortname = "mvs",
     namespaced,
+    category = "matverse",
     status = "MatVerseScalingStatus",
-    derive = "PartialEq"
+    derive = "PartialEq",
+    doc = "The autonomy of one Deployment: what it may do, within which bounds, from which signals.",
+    printcolumn = r#"{"name":"Enforce","type":"string","jsonPath":".spec.enforcement"}"#,
+    printcolumn = r#"{"name":"Now","type":"integer","jsonPath":".status.currentReplicas"}"#,
+    printcolumn = r#"{"name":"Want","type":"integer","jsonPath":".status.desiredReplicas"}"#,
+    printcolumn = r#"{"name":"Action","type":"string","jsonPath":".status.lastDecision.action"}"#,
+    printcolumn = r#"{"name":"Acting","type":"string","jsonPath":".status.conditions[?(@.type==\"Acting\")].status"}"#,
+    printcolumn = r#"{"name":"Why","type":"string","jsonPath":".status.lastDecision.why"}"#,
+    printcolumn = r#"{"name":"Conf","type":"number","jsonPath":".status.lastDecision.confidence"}"#,
+    printcolumn = r#"{"name":"Ready","type":"string","jsonPath":".status.conditions[?(@.type==\"Ready\")].status"}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name":"Target","type":"string","jsonPath":".spec.targetRef.name","priority":1}"#,
+    printcolumn = r#"{"name":"Mode","type":"string","jsonPath":".spec.mode","priority":1}"#,
+    printcolumn = r#"{"name":"Omega","type":"number","jsonPath":".status.currentMetrics.omegaScore","priority":1}"#,
+    printcolumn = r#"{"name":"Psi","type":"number","jsonPath":".status.currentMetrics.psiIndex","priority":1}"#,
+    printcolumn = r#"{"name":"CVaR","type":"number","jsonPath":".status.currentMetrics.cvar","priority":1}"#,
+    printcolumn = r#"{"name":"CPU","type":"number","jsonPath":".status.currentMetrics.cpuUsage","priority":1}"#,
+    printcolumn = r#"{"name":"P95","type":"number","jsonPath":".status.currentMetrics.latency","priority":1}"#
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    ("self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"),
+    (
+        "!has(self.windows) || self.windows.all(w, !has(w.minReplicas) || w.minReplicas <= self.maxReplicas)",
+        "minReplicas of a window must not exceed maxReplicas",
+    ),
+])))]
 pub struct MatVerseScalingSpec {
     /// The workload; cannot be changed.
+    #[schemars(extend("x-kubernetes-validations" = rules(&[("self == oldSelf", IMMUTABLE_TARGET)])))]
     pub target_ref: TargetRef,
     /// Smallest count the operator sets.
     #[serde(default = "one")]
@@ -36,6 +74,8 @@ pub struct MatVerseScalingSpec {
     pub mode: Mode,
     /// What it may do: only show, propose, or act.
     #[serde(default)]
+    #[schemars(extend("x-kubernetes-validations" =
+        not_yet("self != 'Propose'", "enforcement: Propose", "use Observe (shows, touches nothing) or Act")))]
     pub enforcement: Enforcement,
     /// How long a proposal waits for approval, in seconds.
     #[serde(default = "two_minutes")]
@@ -50,7 +90,7 @@ pub struct MatVerseScalingSpec {
     pub interval_seconds: u32,
     /// Signal profile of the operator's configuration.
     #[serde(default = "default_name")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), pattern(CONFIG_NAME))]
     pub profile: String,
     /// Signals that override the profile's, one by one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -84,25 +124,47 @@ pub struct MatVerseScalingSpec {
     pub gate_ref: Option<GateRef>,
     /// Replica pool of the operator's configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), pattern(CONFIG_NAME), extend("x-kubernetes-validations" =
+        not_yet("false", "pool", "leave it out and bound each workload by its maxReplicas")))]
     pub pool: Option<String>,
     /// Change freezes and scheduled minimums.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" =
+        not_yet("self.size() == 0", "windows", "leave it out; `paused: true` stops every act")))]
     pub windows: Vec<Window>,
 }
 
 /// How sure the operator must be; each mode names a confidence floor and a keep probability.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+///
+/// Written in lower case; `Balanced` is read as `balanced`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Floor .85, keep probability .99.
+    #[serde(alias = "Conservative")]
     Conservative,
     /// Floor .70, keep probability .95.
     #[default]
+    #[serde(alias = "Balanced")]
     Balanced,
     /// Floor .50, keep probability .80.
+    #[serde(alias = "Aggressive")]
     Aggressive,
+}
+
+impl JsonSchema for Mode {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Mode".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "enum": ["conservative", "balanced", "aggressive", "Conservative", "Balanced", "Aggressive"],
+        })
+    }
 }
 
 /// What the operator may do with a decision.
@@ -154,6 +216,9 @@ impl Default for Targets {
 /// Settings of the forecast.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    ("self.qMin <= self.qMax", "qMin must not exceed qMax"),
+])))]
 pub struct Predictor {
     /// How far ahead, in seconds; 0 = measured pod start time plus one interval.
     #[schemars(range(min = 0, max = 3600))]
@@ -198,85 +263,6 @@ pub enum CapacityModel {
     Rules,
 }
 
-/// Rates of change, as `autoscaling/v2` has them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Behavior {
-    /// Upwards: 2 pods or 100 % per 15 s, the larger, no stabilisation.
-    pub scale_up: ScalingRules,
-    /// Downwards: 1 pod or 10 % per 15 s, the larger, 300 s.
-    pub scale_down: ScalingRules,
-}
-
-impl Default for Behavior {
-    fn default() -> Self {
-        let rules = |window, pods, percent| ScalingRules {
-            stabilization_window_seconds: Some(window),
-            select_policy: SelectPolicy::Max,
-            policies: vec![
-                ScalingPolicy { r#type: PolicyType::Pods, value: pods, period_seconds: 15 },
-                ScalingPolicy { r#type: PolicyType::Percent, value: percent, period_seconds: 15 },
-            ],
-            tolerance: None,
-        };
-        Self { scale_up: rules(0, 2, 100), scale_down: rules(300, 1, 10) }
-    }
-}
-
-/// The rules of one direction.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct ScalingRules {
-    /// Seconds of past recommendations that are taken into account.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 3600))]
-    pub stabilization_window_seconds: Option<u32>,
-    /// Which policy counts when several are given.
-    pub select_policy: SelectPolicy,
-    /// Limits of change; none = no limit.
-    #[schemars(length(max = 8))]
-    pub policies: Vec<ScalingPolicy>,
-    /// HPA's tolerance; accepted so that a behavior can be pasted, as a quantity string.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    pub tolerance: Option<String>,
-}
-
-/// Which of several policies counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum SelectPolicy {
-    /// The one that allows the most change.
-    #[default]
-    Max,
-    /// The one that allows the least change.
-    Min,
-    /// No change in this direction.
-    Disabled,
-}
-
-/// One limit of change.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ScalingPolicy {
-    /// Pods or percent of the present count.
-    pub r#type: PolicyType,
-    /// How many of them.
-    #[schemars(range(min = 1, max = 10000))]
-    pub value: i32,
-    /// In how many seconds.
-    #[schemars(range(min = 1, max = 1800))]
-    pub period_seconds: u32,
-}
-
-/// Unit of a policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum PolicyType {
-    /// A number of pods.
-    Pods,
-    /// A percentage of the present count.
-    Percent,
-}
-
 /// When and how a revision is reverted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -284,6 +270,8 @@ pub struct Rollback {
     /// Whether a revision is ever reverted.
     pub enabled: bool,
     /// By a patch of the Deployment, or by a proposal.
+    #[schemars(extend("x-kubernetes-validations" =
+        not_yet("self != 'Propose'", "rollback.via: Propose", "use Patch, or enabled: false")))]
     pub via: RollbackVia,
     /// Ω below this is trouble.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -350,16 +338,19 @@ pub struct Retune {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConfigMapRef {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), pattern(OBJECT_NAME))]
     pub name: String,
 }
 
 /// One tunable key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    ("self.min < self.max", "min of a parameter must be below its max"),
+])))]
 pub struct Parameter {
     /// Key in the ConfigMap's `data`; its value is a decimal number.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), pattern("^[-._a-zA-Z0-9]+$"))]
     pub key: String,
     /// Smallest value.
     pub min: f64,
@@ -376,13 +367,16 @@ pub struct Parameter {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GateRef {
     /// Its name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), pattern(OBJECT_NAME))]
     pub name: String,
 }
 
 /// A change freeze or a scheduled minimum.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    ("(has(self.freeze) && self.freeze) || has(self.minReplicas)", "a window must freeze or name minReplicas"),
+])))]
 pub struct Window {
     /// Cron expression of its starts.
     #[schemars(length(min = 9, max = 128))]
@@ -402,6 +396,10 @@ pub struct Window {
     #[schemars(range(min = 1, max = 10000))]
     pub min_replicas: Option<i32>,
 }
+
+/// Said when somebody points a resource at another workload.
+pub(super) const IMMUTABLE_TARGET: &str =
+    "targetRef cannot be changed; delete this resource and create one for the other workload";
 
 fn one() -> i32 {
     1
@@ -426,149 +424,4 @@ fn default_name() -> String {
 }
 fn two_percent() -> f64 {
     0.02
-}
-
-/// What the operator saw and did.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct MatVerseScalingStatus {
-    /// Generation of the spec that this status speaks of.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// Conditions by type.
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<Condition>,
-    /// Replicas the target asks for now.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub current_replicas: Option<i32>,
-    /// Replicas the operator wants.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub desired_replicas: Option<i32>,
-    /// The last decision.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_decision: Option<LastDecision>,
-    /// The values the decision saw; an unbelievable one is absent.
-    pub current_metrics: CurrentMetrics,
-    /// State of each named signal.
-    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub signals: Vec<SignalStatus>,
-    /// The forecast behind the decision.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub forecast: Option<ForecastStatus>,
-    /// Until when ScaleDown, Retune rest (RFC 3339).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cooldown_until: Option<String>,
-    /// Rollbacks done and revisions known bad.
-    pub rollback: RollbackStatus,
-    /// A retune step that has not been judged yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retune: Option<RetuneStatus>,
-    /// Place in the ledger.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ledger: Option<LedgerStatus>,
-}
-
-/// The last decision, as status shows it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LastDecision {
-    /// `ScaleUp`, `ScaleDown`, `Retune`, `Rollback` or `Noop`.
-    pub action: String,
-    /// When it was made (RFC 3339).
-    pub timestamp: String,
-    /// Calibrated probability, two decimals; absent where nothing could be judged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub confidence: Option<f64>,
-    /// Why, in one line.
-    pub reasoning: String,
-    /// A single token for the printer column.
-    pub why: String,
-    /// Identifies the decision in events, annotations and ledger.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decision_id: Option<String>,
-    /// Whether it was carried out.
-    pub executed: bool,
-    /// What it waits on.
-    #[serde(default)]
-    #[schemars(length(max = 16))]
-    pub waiting_on: Vec<String>,
-}
-
-/// Values the decision saw.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct CurrentMetrics {
-    /// Ω.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub omega_score: Option<f64>,
-    /// Ψ.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub psi_index: Option<f64>,
-    /// CVaR.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cvar: Option<f64>,
-    /// β.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub beta_antifragile: Option<f64>,
-    /// Share of the cpu request in use.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_usage: Option<f64>,
-    /// p95 in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub latency: Option<f64>,
-}
-
-/// The forecast, as status shows it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ForecastStatus {
-    /// How far ahead, in seconds.
-    pub horizon_seconds: f64,
-    /// n*: replicas that keep the target with the probability asked for.
-    pub replicas_needed: i32,
-    /// Which model answered.
-    pub model: String,
-    /// Measured start time of a pod, in seconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_seconds: Option<f64>,
-}
-
-/// Rollbacks done, as status remembers them.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct RollbackStatus {
-    /// When the last one was done (RFC 3339).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_time: Option<String>,
-    /// How many in the last day.
-    pub count_today: u32,
-    /// Times of those, RFC 3339.
-    #[schemars(length(max = 100))]
-    pub times: Vec<String>,
-    /// Template hashes known bad.
-    #[schemars(length(max = 32))]
-    pub bad_revisions: Vec<String>,
-    /// Template hashes recorded good, newest first.
-    #[schemars(length(max = 32))]
-    pub good_revisions: Vec<String>,
-}
-
-/// A retune step under trial: enough to restore it after a restart.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RetuneStatus {
-    /// ConfigMap that was changed.
-    pub config_map: String,
-    /// Key that was changed.
-    pub key: String,
-    /// Value before.
-    pub before: String,
-    /// Value under trial.
-    pub trial: String,
-    /// When the step was made (RFC 3339).
-    pub since: String,
-    /// The measure (β or Ω) before the step.
-    pub baseline: f64,
-    /// Which signal judges the step.
-    pub signal: String,
 }

@@ -3,20 +3,22 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rules::{CONFIG_NAME, OBJECT_NAME, SIGNAL_NAME, TOKEN_MAX, rules};
+
 /// The Deployment a resource speaks of, in the resource's own namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TargetRef {
     /// Always `apps/v1`.
     #[serde(default = "apps_v1")]
-    #[schemars(length(max = 32))]
+    #[schemars(extend("enum" = ["apps/v1"]))]
     pub api_version: String,
     /// Always `Deployment`.
     #[serde(default = "deployment")]
-    #[schemars(length(max = 32))]
+    #[schemars(extend("enum" = ["Deployment"]))]
     pub kind: String,
     /// Name of the Deployment.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), pattern(OBJECT_NAME))]
     pub name: String,
 }
 
@@ -31,13 +33,16 @@ fn deployment() -> String {
 /// A signal named by a resource; it overrides the profile's signal of the same name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = rules(&[
+    ("!has(self.min) || !has(self.max) || self.min <= self.max", "min of a signal must not exceed its max"),
+])))]
 pub struct SignalSpec {
     /// Name of the signal: one of the documented names, or any other for the filter alone.
-    #[schemars(length(min = 1, max = 63))]
+    #[schemars(length(min = 1, max = 63), pattern(SIGNAL_NAME))]
     pub name: String,
     /// Source of the operator's configuration; `default` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(length(min = 1, max = 63), pattern(CONFIG_NAME))]
     pub source: Option<String>,
     /// PromQL of one instant vector; `$namespace`, `$name`, `$podTemplateHash` are substituted.
     /// The profile's query when left out.
@@ -65,14 +70,17 @@ pub struct SignalSpec {
 #[serde(rename_all = "camelCase")]
 pub struct SignalStatus {
     /// Name of the signal.
+    #[schemars(length(max = TOKEN_MAX))]
     pub name: String,
     /// `Fresh`, `Stale`, `Missing`, … (page *readings* of the reference).
+    #[schemars(length(max = TOKEN_MAX))]
     pub state: String,
     /// The value, where the reading is fresh.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
     /// Time of the sample behind the value (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TOKEN_MAX))]
     pub sampled_at: Option<String>,
 }
 
@@ -81,11 +89,13 @@ pub struct SignalStatus {
 #[serde(rename_all = "camelCase")]
 pub struct LedgerStatus {
     /// Origin line of the ledger's checkpoints.
+    #[schemars(length(max = TOKEN_MAX))]
     pub origin: String,
     /// Index of the last entry about this resource.
     pub index: u64,
     /// Tree size of the checkpoint that covers it.
     pub size: u64,
     /// Root of that checkpoint, base64.
+    #[schemars(length(max = TOKEN_MAX))]
     pub root: String,
 }

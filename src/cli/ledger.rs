@@ -9,13 +9,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
-use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, PostParams};
 use zeroize::Zeroizing;
 
 use crate::ledger::configmaps::ConfigMaps;
 use crate::ledger::keys::{Signer, VerifierKey};
 use crate::ledger::store::Store;
 use crate::ledger::verify::{Finding, Report, Request, Saved, Severity, Signatures, Verdict, read, verify};
+use crate::operator::clock::Clock;
 
 /// Usage or input that cannot be read.
 const USAGE: u8 = 3;
@@ -42,6 +44,9 @@ pub struct Keygen {
     /// Print a Secret manifest for `kubectl create -f -`, and the verifier key on standard error.
     #[arg(long, value_name = "NAMESPACE/NAME", group = "to")]
     secret: Option<String>,
+    /// Create that Secret on the cluster; one that is there already stays as it is.
+    #[arg(long, value_name = "NAMESPACE/NAME", group = "to")]
+    create_secret: Option<String>,
 }
 
 /// Arguments of `verify`.
@@ -93,7 +98,7 @@ impl LedgerCommand {
     /// Runs the verb; prints what goes wrong.
     pub async fn run(self) -> ExitCode {
         let done = match self {
-            Self::Keygen(keygen) => keygen.run().map(|()| 0),
+            Self::Keygen(keygen) => keygen.run().await.map(|()| 0),
             Self::Verify(verify) => verify.run().await,
         };
         match done {
@@ -107,7 +112,7 @@ impl LedgerCommand {
 }
 
 impl Keygen {
-    fn run(&self) -> Result<()> {
+    async fn run(&self) -> Result<()> {
         let signer = Signer::generate(&self.name)?;
         if let Some(path) = &self.out {
             write_key(&signer, path)?;
@@ -116,6 +121,9 @@ impl Keygen {
         if let Some(secret) = &self.secret {
             print!("{}", *manifest(&signer, secret)?);
             eprintln!("{}", signer.verifier());
+        }
+        if let Some(secret) = &self.create_secret {
+            create(&manifest(&signer, secret)?, signer.verifier()).await?;
         }
         Ok(())
     }
@@ -151,6 +159,25 @@ fn manifest(signer: &Signer, secret: &str) -> Result<Zeroizing<String>> {
     )))
 }
 
+/// Creates the Secret; never replaces one.
+async fn create(manifest: &str, verifier: &VerifierKey) -> Result<()> {
+    let secret: Secret = serde_saphyr::from_str(manifest)?;
+    let (namespace, name) = (
+        secret.metadata.namespace.clone().unwrap_or_default(),
+        secret.metadata.name.clone().unwrap_or_default(),
+    );
+    let client = crate::operator::client::connect().await.context("no API server")?;
+    let api: Api<Secret> = Api::namespaced(client, &namespace);
+    match api.create(&PostParams::default(), &secret).await {
+        Ok(_) => println!("Secret {namespace}/{name} made; verifier key {verifier}"),
+        Err(kube::Error::Api(answer)) if answer.is_already_exists() => {
+            println!("Secret {namespace}/{name} is there already and stays as it is");
+        }
+        Err(error) => return Err(error).with_context(|| format!("Secret {namespace}/{name}")),
+    }
+    Ok(())
+}
+
 impl Verify {
     async fn run(&self) -> Result<u8> {
         let keys = self
@@ -169,7 +196,7 @@ impl Verify {
             Which::Checkpoint => Signatures::Checkpoint,
         };
         let (objects, damaged, now) = if self.cluster {
-            (self.read_cluster().await?, Vec::new(), Some(Timestamp::now()))
+            (self.read_cluster().await?, Vec::new(), Some(Clock::system().now()))
         } else {
             let (objects, damaged) = self.read_files()?;
             (objects, damaged, None)
@@ -188,7 +215,7 @@ impl Verify {
     }
 
     async fn read_cluster(&self) -> Result<Vec<Saved>> {
-        let client = kube::Client::try_default().await.context("no cluster")?;
+        let client = crate::operator::client::connect().await.context("no API server")?;
         let store = ConfigMaps::new(client, &self.namespace);
         let objects = store.list().await.with_context(|| format!("namespace {}", self.namespace))?;
         Ok(objects.into_iter().map(Saved::from).collect())
@@ -253,6 +280,7 @@ mod tests {
     use std::sync::Arc;
 
     use clap::Parser;
+    use jiff::Timestamp;
 
     use super::*;
     use crate::ledger::memory::MemoryStore;
@@ -272,7 +300,7 @@ mod tests {
     async fn exit(args: &[&str]) -> u8 {
         match parse(args) {
             LedgerCommand::Verify(verify) => verify.run().await.unwrap_or(USAGE),
-            LedgerCommand::Keygen(keygen) => keygen.run().map_or(USAGE, |()| 0),
+            LedgerCommand::Keygen(keygen) => keygen.run().await.map_or(USAGE, |()| 0),
         }
     }
 

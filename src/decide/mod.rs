@@ -1,5 +1,283 @@
 //! Decide: one pure function from a [`Situation`] to a [`Decision`]. No meaningful choice is made after it.
+//!
+//! ```text
+//!  Situation ─► memory::seen ─► hold? ─► rollback ─► scale_up ─► retune ─► scale_down ─► Decision
+//!                   │            (row 0)   (row 1)     (row 2)    (row 3)     (row 4)       │
+//!                   └──────────────────────── memory::decided ◄── the first that proposes ──┘
+//! ```
+//!
+//! The first rule that holds wins; its confidence must reach the mode's floor unless it is exempt; everything
+//! else is `Noop` with what it waits on. Deciding twice on one situation gives the same bytes, and deciding on
+//! the situation that a plan produces gives `Noop`.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::float_cmp,
+        clippy::large_stack_arrays,
+        clippy::cast_possible_wrap,
+        reason = "a decision is the same to the last bit, and so are its tests"
+    )
+)]
+
+mod behavior;
+mod compact;
+mod confidence;
+pub mod explanation;
+pub mod gate;
+mod identity;
+mod memory;
+pub mod policy;
+pub mod refuse;
+mod rules;
 pub mod situation;
+mod view;
 
-pub use situation::{Decision, Situation};
+#[cfg(test)]
+mod fail_open_tests;
+#[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use explanation::explain;
+pub use gate::{GateDecision, GateSituation};
+pub use policy::{POLICY_VERSION, settings};
+pub use refuse::{refused, refused_gate};
+pub use situation::{Action, Decision, GateView, Memory, Plan, Situation};
+
+use crate::api::scaling::Enforcement;
+use crate::observe::reading::Use;
+use crate::observe::workload::Workload;
+use rules::{Proposal, Tried, hold, retune, rollback, scale_down, scale_up};
+use situation::{Holds, Notice, RuleVerdict};
+use view::{View, short};
+
+/// Decides one turn.
+#[must_use]
+pub fn decide(s: &Situation) -> Decision {
+    let Some(w) = &s.observed.workload else {
+        let mut draft = Draft::new(s, memory::without_target(s), Vec::new());
+        if let Some(held) = hold::hold(s, None, &draft.memory) {
+            draft.hold(held);
+        }
+        return draft.finish(None);
+    };
+    let (memory, mut said) = memory::seen(s, w);
+    said.extend(memory::standing_notices(s, w));
+    let mut draft = Draft::new(s, memory.clone(), said);
+    let v = View::new(s, w, &memory);
+    draft.known(&v);
+    if let Some(held) = hold::hold(s, Some(w), &memory) {
+        draft.hold(held);
+        return draft.finish(Some(&v));
+    }
+    draft.try_rules(&v);
+    draft.finish(Some(&v))
+}
+
+/// Gives back what is borrowed — an unsettled retune — for a resource that is deleted, paused or only to watch.
+///
+/// `None` where nothing is borrowed, or where it cannot be given back (the ConfigMap or the target is gone).
+#[must_use]
+pub fn release(s: &Situation) -> Option<Decision> {
+    let w = s.observed.workload.as_ref()?;
+    let (memory, said) = memory::seen(s, w);
+    let v = View::new(s, w, &memory);
+    let proposal = retune::release(&v)?;
+    let mut draft = Draft::new(s, memory.clone(), said);
+    draft.known(&v);
+    draft.rule(Tried::yes(proposal));
+    draft.may_act = true;
+    Some(draft.finish(Some(&v)))
+}
+
+/// A decision in the making.
+struct Draft<'a> {
+    s: &'a Situation,
+    memory: Memory,
+    notices: Vec<Notice>,
+    rules: Vec<RuleVerdict>,
+    waiting: Vec<String>,
+    token: Option<String>,
+    proposal: Option<Proposal>,
+    /// What a person reads first where nothing is done.
+    reasoning: Option<String>,
+    confidence: Option<f64>,
+    want: i32,
+    may_act: bool,
+}
+
+impl<'a> Draft<'a> {
+    fn new(s: &'a Situation, memory: Memory, notices: Vec<Notice>) -> Self {
+        Self {
+            s,
+            memory,
+            notices,
+            rules: Vec::new(),
+            waiting: Vec::new(),
+            token: None,
+            proposal: None,
+            reasoning: None,
+            confidence: None,
+            want: 0,
+            may_act: s.spec.enforcement == Enforcement::Act && s.standing.namespace_may_act,
+        }
+    }
+
+    /// What is known whatever is decided: the count that is wanted and how sure the present one is.
+    fn known(&mut self, v: &View<'_>) {
+        self.want = v.need().filter(|_| v.consistent()).map_or(v.w.desired, |need| need.want);
+        self.confidence = v.keep(v.w.desired).and_then(confidence::calibrated);
+    }
+
+    fn hold(&mut self, held: hold::Hold) {
+        self.notices.extend(held.notice);
+        self.rules.push(RuleVerdict { rule: Action::Noop, holds: Holds::Yes, because: held.because.clone() });
+        self.waiting.push(held.waiting);
+        self.token = Some(held.token.to_owned());
+        self.reasoning = Some(held.because);
+        if let Some(w) = &self.s.observed.workload {
+            self.want = w.desired;
+        }
+        self.confidence = None;
+    }
+
+    fn try_rules(&mut self, v: &View<'_>) {
+        let finding = rollback::try_rule(v);
+        self.rule(finding.tried);
+        let suspected = finding.suspected;
+        if self.proposal.is_none() {
+            self.rule(scale_up::try_rule(v, suspected.as_deref()));
+        }
+        if self.proposal.is_none()
+            && let Some(tried) = retune::try_rule(v, suspected.is_some())
+        {
+            self.rule(tried);
+        }
+        if self.proposal.is_none() {
+            self.rule(scale_down::try_rule(v));
+        }
+        self.check_floor();
+        if self.proposal.is_none() && self.token.is_none() {
+            self.token = Some(quiet(v));
+        }
+    }
+
+    fn rule(&mut self, tried: Tried) {
+        self.rules.push(tried.verdict);
+        self.notices.extend(tried.notices);
+        for on in tried.waiting {
+            if !self.waiting.contains(&on) {
+                self.waiting.push(on);
+            }
+        }
+        self.token = self.token.take().or(tried.token);
+        self.proposal = tried.proposal;
+    }
+
+    /// Below the mode's floor the action becomes a Noop; where nothing can be stated, nothing is certain enough.
+    fn check_floor(&mut self) {
+        let Some(proposal) = &self.proposal else { return };
+        let floor = policy::floor(self.s.spec.mode);
+        if proposal.exempt || proposal.confidence.is_some_and(|confidence| confidence >= floor) {
+            return;
+        }
+        let stated = proposal.confidence.map_or("unknown".to_owned(), short);
+        let action = proposal.action.as_str();
+        let text = format!("{action} not sure enough: {stated} < {}: {}", short(floor), proposal.reasoning);
+        if let Some(row) = self.rules.last_mut() {
+            row.holds = Holds::Wait;
+            row.because.clone_from(&text);
+        }
+        self.waiting.push(format!("confidence {} in {action}", short(floor)));
+        self.token = Some("LowConfidence".into());
+        self.reasoning = Some(text);
+        self.proposal = None;
+    }
+
+    fn finish(mut self, v: Option<&View<'_>>) -> Decision {
+        for notice in &mut self.notices {
+            notice.first |= !self.memory.announced.contains(&notice.reason);
+        }
+        self.memory.announced = self.notices.iter().map(|notice| notice.reason.clone()).collect();
+        self.memory.announced.sort_unstable();
+        self.memory.announced.dedup();
+        let (s, kept) = (self.s, self.memory);
+        let applied = match (v, &self.proposal) {
+            (Some(v), Some(proposal)) if self.may_act => memory::decided(&View::new(s, v.w, &kept), proposal),
+            _ => kept.clone(),
+        };
+        let desired = v.map_or(0, |v| v.w.desired);
+        let reasoning = self.reasoning.unwrap_or_else(|| {
+            let first = self.rules.iter().find(|row| row.holds == Holds::Wait).or(self.rules.get(1));
+            first.map_or_else(String::new, |row| format!("{}: {}", row.rule.as_str(), row.because))
+        });
+        let quiet = Proposal {
+            action: Action::Noop,
+            plan: Plan::Nothing,
+            why: self.token.unwrap_or_default(),
+            reasoning,
+            proof: None,
+            confidence: self.confidence,
+            exempt: true,
+            want: None,
+            provisional: false,
+        };
+        let chosen = self.proposal.unwrap_or(quiet);
+        let acting = chosen.action != Action::Noop;
+        let why = if acting && !self.may_act {
+            let watching = s.spec.enforcement != Enforcement::Act;
+            if watching { "Observe" } else { "NamespaceMayNotAct" }.to_owned()
+        } else {
+            chosen.why
+        };
+        Decision {
+            id: identity::id(&s.object.uid, s.now, chosen.action, &chosen.plan),
+            at: s.now,
+            object: s.object.clone(),
+            action: chosen.action,
+            confidence: chosen.confidence,
+            proof: chosen.proof,
+            act: acting && self.may_act,
+            provisional: chosen.provisional,
+            want: chosen.want.unwrap_or(if v.is_some() { self.want } else { desired }),
+            plan: chosen.plan,
+            why,
+            reasoning: chosen.reasoning,
+            rules: self.rules,
+            waiting_on: if acting { Vec::new() } else { self.waiting },
+            notices: self.notices,
+            memory: applied,
+            memory_if_not_applied: kept,
+            mode: s.spec.mode,
+            policy_version: POLICY_VERSION,
+        }
+    }
+}
+
+/// Why nothing is asked for, in one token.
+fn quiet(v: &View<'_>) -> String {
+    if let Some(token) = v.unbelievable(Use::ScaleDown).into_iter().next() {
+        return token;
+    }
+    let owned = scale_up::owner_of_replicas(v).is_some();
+    let token = match v.need() {
+        _ if owned => "ScalerConflict",
+        None => "NoForecast",
+        Some(_) if !v.consistent() => "Inconsistent",
+        Some(need) if need.raw > v.spec().max_replicas && v.w.desired >= v.spec().max_replicas => "AtMax",
+        Some(_) => "Steady",
+    };
+    token.to_owned()
+}
+
+/// The workload a situation speaks of, where it exists.
+#[must_use]
+pub fn workload(s: &Situation) -> Option<&Workload> {
+    s.observed.workload.as_ref()
+}
+
+#[cfg(test)]
+#[path = "decide_tests.rs"]
+mod tests;

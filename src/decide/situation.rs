@@ -109,7 +109,7 @@ pub struct Memory {
     pub bad_templates: Vec<String>,
     /// Template identities recorded good, newest first.
     pub good_templates: Vec<String>,
-    /// ScaleUps in a row that gained nothing.
+    /// Acts of scaling up in a row that gained nothing.
     pub fruitless: u32,
     /// A ScaleUp whose gain has not been judged yet.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,8 +125,61 @@ pub struct Memory {
     pub baseline: Option<SeenTarget>,
     /// Times somebody else took back an act of ours.
     pub reverted: Vec<Timestamp>,
-    /// Whether the present trouble has been said already (events are edge-triggered).
+    /// Reasons of the notices of the last turn: an event is due only for one that is not among them.
     pub announced: Vec<String>,
+    /// Time of the last turn; the same turn decided again counts nothing twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turn_at: Option<Timestamp>,
+    /// uid of the Deployment that all this is about; a recreated one starts afresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_uid: Option<String>,
+    /// `pod-template-hash` that the streaks belong to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Since when the current revision has shown no trouble.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calm_since: Option<Timestamp>,
+    /// The last act of ours on the target's spec, and what stood before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_act: Option<LastAct>,
+    /// Until when a count that somebody lowered by hand is respected by the forecast.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edited_until: Option<Timestamp>,
+    /// Wanted counts inside the upward stabilisation window: increasing minima, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub up_recommendations: Vec<(Timestamp, i32)>,
+    /// Load when scaling was last found not to help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fruitless_load: Option<Load>,
+    /// Retune steps that were taken back: chooses parameter and direction of the next.
+    pub retune_steps: u32,
+    /// The last retune step that was kept; undone first when trouble follows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_retune: Option<RetuneTrial>,
+}
+
+/// Our last act on the target's spec.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastAct {
+    /// When it was decided.
+    pub at: Timestamp,
+    /// `spec.replicas` before it.
+    pub replicas: i32,
+    /// Template identity before it.
+    pub template: String,
+}
+
+/// How much work comes in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Load {
+    /// Requests a second, where fresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<f64>,
+    /// Total utilisation of the cpu request in replicas' worth, where fresh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub work: Option<f64>,
 }
 
 /// A ScaleUp under judgement.
@@ -311,6 +364,9 @@ pub struct Notice {
     pub reason: String,
     /// What happened, with the numbers and the way out.
     pub message: String,
+    /// Whether this is the first turn of it: a condition lasts, an event is due only now.
+    #[serde(default)]
+    pub first: bool,
 }
 
 /// What was decided, why, and what is remembered.
@@ -334,6 +390,9 @@ pub struct Decision {
     pub plan: Plan,
     /// Whether the plan may be carried out (`enforcement: Act`, not paused, …); otherwise it is only shown.
     pub act: bool,
+    /// A ScaleUp while a recent rollout is suspected but not proven: the proof may still undo its cause.
+    #[serde(default)]
+    pub provisional: bool,
     /// Replicas wanted (clamped), shown in status; the present count where nothing is known.
     pub want: i32,
     /// A single token for status and events (`Forecast`, `Stale:latency`, `Paused`, `LowConfidence`, …).
@@ -346,7 +405,8 @@ pub struct Decision {
     pub waiting_on: Vec<String>,
     /// Conditions and events that are not acts.
     pub notices: Vec<Notice>,
-    /// What to remember if the decision stands (and, for an act, was applied).
+    /// What to remember if the decision stands (and, for an act, was applied). The same as
+    /// `memory_if_not_applied` where nothing may be carried out.
     pub memory: Memory,
     /// What to remember if the act was not applied.
     pub memory_if_not_applied: Memory,

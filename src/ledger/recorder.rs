@@ -147,7 +147,7 @@ impl Ledger {
         let not_after = now.checked_add(self.act_limit).unwrap_or(now);
         let ask = Ask::Intend(Box::new(situation.clone()), Box::new(decision.clone()), not_after);
         let entry = self.ask(ask, now).await?;
-        Ok(Intended { decision, entry, not_after })
+        Ok(Intended { situation: Box::new(situation.clone()), decision, entry, not_after })
     }
 
     /// Records what came of an act. May be repeated after an error until it succeeds; it is recorded once.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::decide::Decision;
+use crate::decide::{Decision, Situation};
 
 /// Where an entry stands in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,12 +28,19 @@ pub struct EntryRef {
 /// A decision whose intent stands in the ledger. Only the ledger makes one.
 #[derive(Clone, Debug)]
 pub struct Intended {
+    pub(in crate::ledger) situation: Box<Situation>,
     pub(in crate::ledger) decision: Decision,
     pub(in crate::ledger) entry: EntryRef,
     pub(in crate::ledger) not_after: Timestamp,
 }
 
 impl Intended {
+    /// What the decision was made of: the state that the act must still find.
+    #[must_use]
+    pub fn situation(&self) -> &Situation {
+        &self.situation
+    }
+
     /// The decision to carry out.
     #[must_use]
     pub fn decision(&self) -> &Decision {
@@ -109,6 +116,12 @@ pub struct Acted {
 }
 
 impl Acted {
+    /// The decision that was tried.
+    #[must_use]
+    pub fn decision(&self) -> &Decision {
+        &self.intended.decision
+    }
+
     /// What came of it.
     #[must_use]
     pub fn outcome(&self) -> &Outcome {

@@ -5,8 +5,19 @@
 //!  watches ─► facts ─► workload
 //! ```
 
+pub mod answer;
+pub mod facts;
+pub mod profiles;
+pub mod promql;
 pub mod reading;
+pub mod signals;
+pub mod source;
 pub mod workload;
+
+pub use signals::{SignalPlan, Signals};
+
+/// Name under which our writes stand in `managedFields`.
+pub const MANAGER: &str = "matverse";
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

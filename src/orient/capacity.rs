@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::queue::Replica;
+use super::special::normal_cdf;
+
 /// Demand through the horizon, from the model that answered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "model")]
@@ -30,4 +33,135 @@ pub enum Capacity {
         /// p95 response time to hold, s.
         target: f64,
     },
+}
+
+impl Capacity {
+    /// The model's name, as status spells it.
+    #[must_use]
+    pub fn model(&self) -> &'static str {
+        match self {
+            Self::Utilisation { .. } => "Utilisation",
+            Self::Queue { .. } => "Queue",
+        }
+    }
+
+    /// The largest demand that `replicas` carry with the target kept, in the unit of `mean`.
+    #[must_use]
+    pub fn carried(&self, replicas: i32) -> f64 {
+        match *self {
+            Self::Utilisation { target, .. } => f64::from(replicas.max(0)) * target,
+            Self::Queue { service, variability, slots, target, .. } => {
+                Replica { service, variability, slots }.largest_rate(replicas, target)
+            }
+        }
+    }
+
+    /// P(target kept through the horizon) with `replicas` ready; in [0, 1], never falling with the count.
+    #[must_use]
+    pub fn keep_probability(&self, replicas: i32) -> f64 {
+        let (Self::Utilisation { mean, sd, .. } | Self::Queue { mean, sd, .. }) = *self;
+        if replicas <= 0 {
+            return 0.0;
+        }
+        normal_cdf((self.carried(replicas) - mean) / sd.max(1e-12))
+    }
+
+    /// The smallest count in 1…`max` that keeps the target with probability `keep`; `max` where none does
+    /// (then [`Self::keep_probability`] of it says how far it falls short).
+    #[must_use]
+    pub fn needed(&self, keep: f64, max: i32) -> i32 {
+        let (mut low, mut high) = (1, max);
+        while low < high {
+            let mid = low + (high - low) / 2;
+            if self.keep_probability(mid) >= keep { high = mid } else { low = mid + 1 }
+        }
+        high
+    }
+
+    /// The same capacity with the demand at least a share `more` above what `replicas` carry.
+    pub(super) fn at_least_beyond(self, replicas: i32, more: f64) -> Self {
+        let floor = self.carried(replicas) * (1.0 + more);
+        match self {
+            Self::Utilisation { mean, sd, target } => Self::Utilisation { mean: mean.max(floor), sd, target },
+            Self::Queue { mean, sd, service, variability, slots, target } => {
+                Self::Queue { mean: mean.max(floor), sd, service, variability, slots, target }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn queue(mean: f64, sd: f64) -> Capacity {
+        Capacity::Queue { mean, sd, service: 0.05, variability: 1.0, slots: 4.0, target: 0.3 }
+    }
+
+    #[test]
+    fn by_hand() {
+        // 2.8 replicas' worth ± .14 at .7: four carry 2.8 (P = .5), five 3.5 (z = 5).
+        let capacity = Capacity::Utilisation { mean: 2.8, sd: 0.14, target: 0.7 };
+        assert!((capacity.keep_probability(4) - 0.5).abs() < 1e-9);
+        assert_eq!(capacity.needed(0.5, 10), 4);
+        assert_eq!(capacity.needed(0.95, 10), 5);
+        assert_eq!(capacity.needed(0.95, 4), 4, "the most there is");
+        assert_eq!(capacity.needed(0.95, 1), 1);
+        assert_eq!(capacity.model(), "Utilisation");
+        assert_eq!(Capacity::Utilisation { mean: 0.0, sd: 0.0, target: 0.7 }.needed(0.99, 10), 1);
+        assert!(capacity.keep_probability(0).abs() < 1e-12);
+        assert!(capacity.keep_probability(-3).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_queue_needs_more_when_more_arrives_and_room_for_doubt() {
+        let sure = queue(200.0, 1.0).needed(0.95, 100);
+        assert!(queue(400.0, 1.0).needed(0.95, 100) > sure);
+        assert!(queue(200.0, 60.0).needed(0.95, 100) > sure);
+        assert!(queue(200.0, 60.0).needed(0.99, 100) >= queue(200.0, 60.0).needed(0.80, 100));
+        // A p95 of .3 s where service alone has .139: 200/s need 10 erlangs of 4 slots each, and air.
+        assert!((3..=5).contains(&sure), "{sure}");
+        assert_eq!(queue(200.0, 1.0).model(), "Queue");
+    }
+
+    #[test]
+    fn what_is_missed_already_needs_more_than_there_is() {
+        for capacity in [Capacity::Utilisation { mean: 0.3, sd: 0.01, target: 0.7 }, queue(10.0, 1.0)] {
+            for ready in [1, 3, 17] {
+                assert!(capacity.at_least_beyond(ready, 0.1).needed(0.8, 1000) > ready);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn monotone_and_a_probability(
+            mean in 0.0..1e4f64, sd in 0.0..1e3f64, target in 0.01..1.0f64, service in 1e-4..10.0f64,
+            slots in 1u8..33, wanted in 1e-3..60.0f64, keep in 0.5..0.9999f64
+        ) {
+            for capacity in [
+                Capacity::Utilisation { mean, sd, target },
+                Capacity::Queue { mean, sd, service, variability: 1.0, slots: f64::from(slots), target: wanted },
+            ] {
+                let mut before = 0.0;
+                for n in [0, 1, 2, 3, 5, 8, 13, 40, 200, 1000, 10_000] {
+                    let p = capacity.keep_probability(n);
+                    prop_assert!((0.0..=1.0).contains(&p) && p >= before - 1e-9, "{n}: {p} after {before}");
+                    before = p;
+                }
+                let n = capacity.needed(keep, 50);
+                prop_assert!((1..=50).contains(&n));
+                prop_assert!(n == 50 || capacity.keep_probability(n) >= keep);
+                prop_assert!(n == 1 || capacity.keep_probability(n - 1) < keep);
+            }
+        }
+
+        #[test]
+        fn more_demand_never_needs_fewer(mean in 0.0..50.0f64, more in 0.0..20.0f64, sd in 0.001..5.0f64) {
+            let need = |mean: f64| Capacity::Utilisation { mean, sd, target: 0.7 }.needed(0.95, 1000);
+            prop_assert!(need(mean + more) >= need(mean));
+            prop_assert!(queue(mean + more, sd).needed(0.95, 1000) >= queue(mean, sd).needed(0.95, 1000));
+        }
+    }
 }

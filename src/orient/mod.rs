@@ -3,7 +3,25 @@
 //! Pure: no clock, no IO, no randomness. Time comes in as a value; `exp`, `ln` and `erf` come from `libm`, so
 //! that a picture is bit for bit the same on another machine.
 
+pub mod adapt;
 pub mod capacity;
+pub mod comparison;
+pub mod consistency;
+pub mod demand;
+pub mod estimator;
+pub mod joint;
+pub mod kalman;
+pub mod omega;
+pub mod original;
+pub mod queue;
+pub mod sequential;
+pub mod service;
+pub mod settings;
+pub mod special;
+pub mod tail;
+
+pub use estimator::Estimator;
+pub use settings::{Model, Settings};
 
 use std::collections::BTreeMap;
 

@@ -112,6 +112,7 @@ pub fn scale(situation: &Situation, to: i32) -> Decision {
         at: situation.now,
         object: situation.object.clone(),
         action: if to > from { Action::ScaleUp } else { Action::ScaleDown },
+        provisional: false,
         confidence: Some(0.93),
         proof: None,
         plan: Plan::Scale { from, to },

@@ -1,0 +1,53 @@
+# The commands of the README. Each works on a fresh machine: what it needs, it installs or builds.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/matverse
+IMAGE   := target/image/matverse.tar
+TRIPLE  := x86_64-unknown-linux-gnu
+# A static binary needs its own build of every dependency, so it is kept across checkouts.
+STATIC  := $(CACHE)/target-image/$(TRIPLE)/release/matverse
+
+.PHONY: help test demo unit e2e lint fmt crds image coverage bench-phases up down clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+test: lint unit e2e ## everything that CI runs
+
+demo: image ## a service under load, run by the operator, on a real control plane
+	@PATH="$(dir $(STATIC)):$$PATH" e2e/demo $(IMAGE)
+
+unit: ## pure rooms and the scripted API server and Prometheus
+	cargo test --locked
+
+e2e: image ## the real control plane: up, every scenario, down
+	@PATH="$(dir $(STATIC)):$$PATH" e2e/run $(IMAGE)
+
+lint: ## format and lints
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+fmt: ## format
+	cargo fmt
+
+crds: ## write crds/ from the types
+	cargo run --locked --quiet -- crds > crds/matverse.io.yaml
+
+image: ## the operator's image, as an archive, without a container engine
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TRIPLE) --target-dir $(CACHE)/target-image
+	@mkdir -p $(dir $(IMAGE))
+	e2e/image -o $(IMAGE) -ref localhost/matverse:e2e -entrypoint /matverse -user 65532:65532 $(STATIC):/matverse
+
+coverage: ## line coverage of the pure rooms
+	@e2e/../.ci/coverage
+
+up: ## the test cluster
+	@e2e/cluster up && e2e/prometheus up
+
+down: ## and away with it
+	@e2e/prometheus down && e2e/cluster down
+
+clean: ## this checkout's builds
+	cargo clean

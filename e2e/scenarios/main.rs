@@ -1,0 +1,11 @@
+//! The operator on a real control plane: installed from its chart, under its own identity, as a pod.
+//!
+//! `e2e/run` brings the cluster up and runs these one after the other; without a cluster each says so and passes.
+
+mod cluster;
+mod workload;
+
+mod acts;
+mod evidence;
+mod process;
+mod respect;

@@ -1,0 +1,120 @@
+//! Status of an `OmegaGate`: what it saw and answered. Every string and list is bounded; whoever
+//! writes one cuts it first ([`clip`](crate::api::rules::clip)).
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::api::rules::{SENTENCE_MAX, TOKEN_MAX, conditions};
+use crate::api::shared::{LedgerStatus, SignalStatus};
+
+/// What the gate saw and answered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OmegaGateStatus {
+    /// Generation of the spec that this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Conditions by type.
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// `Admit`, `Quarantine`, `Block` or `Unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TOKEN_MAX))]
+    pub decision: Option<String>,
+    /// Ω.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub omega: Option<f64>,
+    /// Ψ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub psi: Option<f64>,
+    /// CVaR.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvar: Option<f64>,
+    /// Θ̂.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub theta: Option<f64>,
+    /// Samples of evidence since the last rollout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<u32>,
+    /// Each gate with its verdict.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub gates: Vec<GateStatus>,
+    /// State of each named signal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub signals: Vec<SignalStatus>,
+    /// The league's stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub league: Option<LeagueStatus>,
+    /// What was learned from rollbacks; it only hardens admission.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learned: Option<LearnedStatus>,
+    /// SHA-256 of the newest evidence record, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TOKEN_MAX))]
+    pub evidence_head: Option<String>,
+    /// Rollbacks the gate asked for.
+    pub rollbacks: u32,
+    /// Ω after the last rollback settled, less Ω before it; never negative.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub antifragile_gain: Option<f64>,
+    /// Place in the ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerStatus>,
+}
+
+/// One gate's verdict.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// Its name.
+    #[schemars(length(max = TOKEN_MAX))]
+    pub name: String,
+    /// Its value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Its threshold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f64>,
+    /// Distance to the threshold; negative fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub margin: Option<f64>,
+    /// `Yes`, `No`, `Unknown` or `Off`.
+    #[schemars(length(max = TOKEN_MAX))]
+    pub pass: String,
+    /// Why.
+    #[schemars(length(max = SENTENCE_MAX))]
+    pub reason: String,
+}
+
+/// A league's stage.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeagueStatus {
+    /// `Shadow`, `Canary`, `Promote`, `RolledBack`.
+    #[schemars(length(max = TOKEN_MAX))]
+    pub stage: String,
+    /// When the stage began (RFC 3339).
+    #[schemars(length(max = TOKEN_MAX))]
+    pub since: String,
+    /// Samples in the stage.
+    pub samples: u64,
+}
+
+/// Values that rollbacks taught the gate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LearnedStatus {
+    /// Smallest Ω that admits, at least the one of the spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub omega_min: Option<f64>,
+    /// Penalty of CVaR, at least the one of the spec.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cvar_penalty: Option<f64>,
+    /// When these last changed (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TOKEN_MAX))]
+    pub since: Option<String>,
+}

@@ -1,0 +1,66 @@
+//! The command line: one file a verb. Exit code 64 is a wrong command line, everywhere.
+
+pub mod crds;
+pub mod ledger;
+pub mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The whole command line.
+#[derive(Parser, Debug)]
+#[command(name = "matverse", version, about = "Runs the OODA loop for Deployments, and can prove what it did", long_about = None)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// The operator: watches, decides, acts, records
+    Run(run::Run),
+    /// Prints the custom resource definitions that this version serves
+    Crds,
+    /// The ledger: make keys, verify
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
+}
+
+/// Parses the command line and runs the verb.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { 64 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("matverse: {error}");
+            return ExitCode::from(3);
+        }
+    };
+    runtime.block_on(async {
+        match cli.verb {
+            Verb::Run(verb) => run::main(verb).await,
+            Verb::Ledger(verb) => verb.run().await,
+            Verb::Crds => {
+                match crds::render() {
+                    Ok(text) => {
+                        print!("{text}");
+                        ExitCode::SUCCESS
+                    }
+                    Err(error) => {
+                        eprintln!("matverse: {error:#}");
+                        ExitCode::from(3)
+                    }
+                }
+            }
+        }
+    })
+}

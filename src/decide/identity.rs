@@ -1,0 +1,58 @@
+//! A decision's id: ULID layout, so that ids sort by time, made of content instead of chance.
+//!
+//! 48 bits of Unix milliseconds, then 80 bits of SHA-256 over uid, time, action and plan: the same situation
+//! gives the same id on any machine, and two different decisions never share one.
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::situation::{Action, Plan};
+
+const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// The id of a decision: 26 characters of Crockford base 32.
+pub(super) fn id(uid: &str, now: Timestamp, action: Action, plan: &Plan) -> String {
+    let millis = u64::try_from(now.as_millisecond()).unwrap_or(0) & 0xffff_ffff_ffff;
+    let mut hash = Sha256::new();
+    for part in [uid, &now.to_string(), action.as_str(), &format!("{plan:?}")] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let digest = hash.finalize();
+    let tail = digest.iter().take(10).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+    let bits = u128::from(millis) << 80 | tail;
+    (0..26).rev().map(|place| char::from(CROCKFORD[(bits >> (place * 5) & 31) as usize])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::testing::at;
+
+    #[test]
+    fn ids_sort_by_time_and_differ_by_content() {
+        let plan = |to| Plan::Scale { from: 3, to };
+        let one = id("u", at(0), Action::ScaleUp, &plan(4));
+        assert_eq!(one.len(), 26);
+        assert!(one.bytes().all(|c| CROCKFORD.contains(&c)));
+        assert_eq!(one, id("u", at(0), Action::ScaleUp, &plan(4)));
+        assert!(one < id("u", at(1), Action::Noop, &Plan::Nothing));
+        for other in [
+            id("v", at(0), Action::ScaleUp, &plan(4)),
+            id("u", at(0), Action::ScaleUp, &plan(5)),
+            id("u", at(0), Action::ScaleDown, &plan(4)),
+        ] {
+            assert_ne!(one, other);
+            assert_eq!(one[..10], other[..10], "the time alone makes the first ten characters");
+        }
+    }
+
+    #[test]
+    fn the_time_part_is_a_ulids() {
+        // 1469918176385 ms is the example of the ULID specification.
+        let example = Timestamp::from_millisecond(1_469_918_176_385).unwrap();
+        assert!(id("u", example, Action::Noop, &Plan::Nothing).starts_with("01ARYZ6S41"));
+        let before = Timestamp::from_millisecond(-1).unwrap();
+        assert!(id("u", before, Action::Noop, &Plan::Nothing).starts_with("0000000000"));
+    }
+}

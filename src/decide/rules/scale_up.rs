@@ -1,0 +1,195 @@
+//! Row 2: more replicas — by forecast, by the reactive bounds, or into [min, max].
+
+use super::{Proposal, Tried, notice};
+use crate::api::scaling::{Enforcement, SelectPolicy};
+use crate::decide::behavior::{self, Way};
+use crate::decide::situation::{Action, Plan};
+use crate::decide::view::{View, short};
+use crate::decide::{confidence, policy};
+use crate::observe::reading::SignalName;
+
+const RULE: Action = Action::ScaleUp;
+
+/// A reason for more, and how many.
+struct Asked {
+    why: &'static str,
+    to: i32,
+    text: String,
+}
+
+pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
+    let (w, spec) = (v.w, v.spec());
+    if let Some(owner) = owner_of_replicas(v) {
+        return Tried::no(RULE, format!("{owner} owns the replicas"));
+    }
+    let below = (w.desired < spec.min_replicas).then(|| Asked {
+        why: "BelowMin",
+        to: spec.min_replicas,
+        text: format!("{} < minReplicas {}", w.desired, spec.min_replicas),
+    });
+    let (reactive, hot) = reactive(v);
+    let forecast = forecast(v);
+    let mut pending = hot;
+    if let Err(Some(why)) = &forecast {
+        pending.push(why.clone());
+    }
+    let asked: Vec<Asked> = below.into_iter().chain(forecast.ok()).chain(reactive).collect();
+    let Some(most) = asked.iter().max_by_key(|asked| asked.to) else {
+        return not_asked(v, pending);
+    };
+    let urgent = asked.iter().any(|asked| asked.why != "Forecast");
+    let because = asked.iter().map(|asked| asked.text.as_str()).collect::<Vec<_>>().join("; ");
+    if !urgent && let Some(until) = v.m.edited_until.filter(|until| v.now() < *until) {
+        let left = format!("{} s", short(-v.since(until)));
+        let text = format!("{because}; somebody lowered the count by hand, which is respected for {left}");
+        return Tried::wait(RULE, "HumanEdit", text, vec![left]);
+    }
+    if v.m.fruitless >= policy::FRUITLESS_LIMIT && v.cpu_hot().is_none() && w.desired >= spec.min_replicas {
+        let text = format!("{because}; {} ScaleUps gained nothing", v.m.fruitless);
+        let said =
+            notice("Degraded", format!("{text}; held until the load changes — look at what it depends on"));
+        return Tried::wait(RULE, "Fruitless", text, vec!["the load to change".into()]).with(said);
+    }
+    let goal = behavior::inside(most.to, spec);
+    let limit = behavior::limit(Way::Up, &spec.behavior.scale_up, w.desired, &v.m.changes, v.now());
+    let to = limit.map_or(goal, |limit| goal.min(limit)).max(if w.desired < spec.min_replicas {
+        spec.min_replicas
+    } else {
+        w.desired
+    });
+    if to <= w.desired {
+        return if spec.behavior.scale_up.select_policy == SelectPolicy::Disabled {
+            Tried::no(RULE, format!("{because}; behavior.scaleUp is disabled"))
+        } else if goal <= w.desired {
+            Tried::no(RULE, format!("{because}; at maxReplicas {}", spec.max_replicas))
+        } else {
+            Tried::wait(
+                RULE,
+                "RateLimited",
+                format!("{because}; the rate of change is used up"),
+                vec!["the policy period".into()],
+            )
+        };
+    }
+    let clamped = to < goal || v.need().is_some_and(|need| need.raw > to) || most.to > to;
+    let cause =
+        if most.why == "Forecast" && clamped { format!("{because}; limited to {to}") } else { because };
+    Tried::yes(Proposal {
+        action: RULE,
+        plan: Plan::Scale { from: w.desired, to },
+        why: if suspected.is_some() { format!("Provisional:{}", most.why) } else { most.why.to_owned() },
+        reasoning: match suspected {
+            Some(what) => format!("{} → {to}: {cause}; provisional: {what}", w.desired),
+            None => format!("{} → {to}: {cause}", w.desired),
+        },
+        proof: None,
+        confidence: v.keep(to).and_then(confidence::calibrated),
+        exempt: clamped || w.desired < spec.min_replicas || missed(v),
+        want: Some(goal),
+        provisional: suspected.is_some(),
+    })
+}
+
+/// Who else sets the replicas. While we only watch, what we would do is shown beside them.
+pub(crate) fn owner_of_replicas<'a>(v: &View<'a>) -> Option<&'a str> {
+    let owner = v.w.other_scalers.first().map(String::as_str);
+    owner.filter(|_| v.spec().enforcement != Enforcement::Observe)
+}
+
+/// More by n*. `Err(Some(_))` when it would ask but may not yet.
+fn forecast(v: &View<'_>) -> Result<Asked, Option<String>> {
+    let need = v.need().ok_or(None)?;
+    if !v.consistent() {
+        return Err(None);
+    }
+    let (desired, rules) = (v.w.desired, &v.spec().behavior.scale_up);
+    let slack = f64::from(desired) * (1.0 + behavior::tolerance(rules).unwrap_or(0.0));
+    if need.want <= desired || f64::from(need.want) <= slack {
+        return Err(None);
+    }
+    let text = format!("needs {} of {desired} within {} s", need.want, short(v.horizon()));
+    let window = behavior::window(Way::Up, v.spec());
+    if window <= 0.0 {
+        return Ok(Asked { why: "Forecast", to: need.want, text });
+    }
+    // Stabilised: the smallest count wanted in the whole window, and a gap starts it anew.
+    let gathered = v.m.recommending_since.map_or(0.0, |since| v.since(since));
+    if gathered < window {
+        return Err(Some(format!("{} s of stabilisation", short(window - gathered))));
+    }
+    let least = v.m.up_recommendations.iter().map(|(_, count)| *count).min().unwrap_or(desired);
+    if least <= desired {
+        return Err(Some("the upward stabilisation window".into()));
+    }
+    Ok(Asked { why: "Forecast", to: least.min(need.want), text })
+}
+
+/// More by the reactive bounds, and the bounds that have not been passed for long enough yet.
+fn reactive(v: &View<'_>) -> (Vec<Asked>, Vec<String>) {
+    let (w, mut asked, mut pending) = (v.w, Vec::new(), Vec::new());
+    let turns = policy::REACTIVE_TURNS;
+    if let Some(cpu) = v.cpu_hot() {
+        let text = format!("cpu {} > {}", short(cpu), short(policy::cpu_bound(v.spec())));
+        // All the work there is, over what one replica should carry; pods under way count as there.
+        let to = (cpu * f64::from(w.ready) / v.spec().targets.cpu_target).ceil() as i32;
+        if v.m.cpu_hot < turns {
+            pending.push(format!("{text} for {} of {turns} turns", v.m.cpu_hot));
+        } else if to > w.desired {
+            asked.push(Asked { why: "Reactive:cpu", to, text });
+        } else {
+            pending.push(format!("{text}; {} pods under way", w.desired - w.ready));
+        }
+    }
+    if let Some((latency, target)) = v.latency_urgent() {
+        let bound = policy::LATENCY_URGENT * target;
+        let text = format!("latency {} > {} ms", short(latency), short(bound));
+        if v.m.latency_double < turns {
+            pending.push(format!("{text} for {} of {turns} turns", v.m.latency_double));
+        } else if w.ready < w.desired {
+            pending.push(format!("{text}; {} pods under way", w.desired - w.ready));
+        } else {
+            // No model of latency: as much more as it is over the bound, and at least one.
+            let to = (f64::from(w.desired) * latency / bound).ceil() as i32;
+            asked.push(Asked { why: "Reactive:latency", to: to.max(w.desired.saturating_add(1)), text });
+        }
+    }
+    (asked, pending)
+}
+
+/// Whether a set point is missed already, so that no forecast is needed to ask for more.
+fn missed(v: &View<'_>) -> bool {
+    let targets = &v.spec().targets;
+    v.value(&SignalName::CPU).is_some_and(|cpu| cpu > targets.cpu_target)
+        || targets
+            .latency_target
+            .is_some_and(|target| v.value(&SignalName::LATENCY).is_some_and(|latency| latency > target))
+}
+
+fn not_asked(v: &View<'_>, pending: Vec<String>) -> Tried {
+    let (desired, bound) = (v.w.desired, policy::cpu_bound(v.spec()));
+    let cpu = v.value(&SignalName::CPU);
+    let cpu = cpu.map(|cpu| {
+        let sign = if cpu > bound { '>' } else { '<' };
+        format!("cpu {} {sign} {}", short(cpu), short(bound))
+    });
+    let need = match v.need() {
+        Some(_) if !v.consistent() => {
+            "the filter is not consistent, so only the reactive bounds count".into()
+        }
+        Some(need) if need.raw > need.want => {
+            format!("needs {} of {desired}, maxReplicas is {}", need.raw, v.spec().max_replicas)
+        }
+        Some(need) => format!("needs {} of {desired}", need.raw),
+        None => "no forecast".to_owned(),
+    };
+    let mut text = [Some(need), cpu].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    if pending.is_empty() {
+        return Tried::no(RULE, text);
+    }
+    text = format!("{text}; {}", pending.join("; "));
+    Tried::wait(RULE, "Reactive", text, pending)
+}
+
+#[cfg(test)]
+#[path = "scale_up_tests.rs"]
+mod tests;

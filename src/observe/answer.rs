@@ -1,0 +1,195 @@
+//! From Prometheus's answer to a typed reading. Pure.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::promql::Query;
+use super::reading::Reading;
+
+/// Label that tells the value of a joined query from the ages of its inputs.
+const PART: &str = "matverse_part";
+/// How far a sample may lie in the future, in seconds.
+const SKEW: f64 = 5.0;
+
+/// One series of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its value; NaN and infinities are values here.
+    pub value: f64,
+}
+
+/// An answer to an instant query.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// An instant vector.
+    Vector(Vec<Series>),
+    /// A scalar, a string or a range vector.
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Body {
+    status: String,
+    #[serde(default)]
+    error: String,
+    data: Option<Data>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    result_type: String,
+    result: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct Sample {
+    metric: BTreeMap<String, String>,
+    value: (f64, String),
+}
+
+/// Parses the body of an instant query's answer; the error is one line for people.
+pub fn parse(body: &[u8]) -> Result<Answer, String> {
+    let data = data(body)?;
+    if data.result_type != "vector" {
+        return Ok(Answer::Other);
+    }
+    let samples: Vec<Sample> = serde_json::from_value(data.result).map_err(|e| e.to_string())?;
+    let series = samples.into_iter().map(|s| Ok(Series { labels: s.metric, value: number(&s.value.1)? }));
+    series.collect::<Result<_, String>>().map(Answer::Vector)
+}
+
+/// One series of a range query: labels, then (unix seconds, value).
+pub type Range = (BTreeMap<String, String>, Vec<(f64, f64)>);
+
+/// Parses the body of a range query's answer.
+pub fn parse_range(body: &[u8]) -> Result<Vec<Range>, String> {
+    #[derive(Deserialize)]
+    struct Row {
+        metric: BTreeMap<String, String>,
+        values: Vec<(f64, String)>,
+    }
+    let data = data(body)?;
+    if data.result_type != "matrix" {
+        return Err(format!("a matrix was expected, not a {}", data.result_type));
+    }
+    let rows: Vec<Row> = serde_json::from_value(data.result).map_err(|e| e.to_string())?;
+    let one = |r: Row| {
+        let values = r.values.iter().map(|(t, v)| Ok((*t, number(v)?))).collect::<Result<_, String>>()?;
+        Ok((r.metric, values))
+    };
+    rows.into_iter().map(one).collect()
+}
+
+fn data(body: &[u8]) -> Result<Data, String> {
+    let body: Body = serde_json::from_slice(body).map_err(|e| format!("no Prometheus answer: {e}"))?;
+    match (body.status.as_str(), body.data) {
+        ("success", Some(data)) => Ok(data),
+        _ => Err(body.error),
+    }
+}
+
+/// Prometheus spells NaN and infinities in its own way.
+fn number(text: &str) -> Result<f64, String> {
+    match text {
+        "NaN" => Ok(f64::NAN),
+        "+Inf" | "Inf" => Ok(f64::INFINITY),
+        "-Inf" => Ok(f64::NEG_INFINITY),
+        _ => text.parse().map_err(|_| format!("not a number: {text:.40}")),
+    }
+}
+
+/// One request for a value and the ages of everything behind it.
+#[must_use]
+pub fn joined(query: &Query, zero_when_fresh: Option<&Query>) -> String {
+    let part = |expression: &str, name: &str| format!(r#"label_replace({expression},"{PART}","{name}","","")"#);
+    let mut text = part(&query.text, "value");
+    for (i, selector) in query.selectors.iter().enumerate() {
+        text.push_str(" or ");
+        text.push_str(&part(&format!("max(timestamp({selector}))"), &format!("age{i}")));
+    }
+    if let Some(zero) = zero_when_fresh {
+        text.push_str(" or ");
+        text.push_str(&part(&format!("max(timestamp({}))", zero.text), "zero"));
+    }
+    text
+}
+
+/// What a signal's samples must meet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Oldest age, in seconds.
+    pub max_age: f64,
+    /// Smallest value.
+    pub min: f64,
+    /// Largest value.
+    pub max: f64,
+}
+
+/// Reads a joined answer.
+#[must_use]
+pub fn reading(answer: &Answer, selectors: usize, zero: bool, limits: Limits, at: Timestamp) -> Reading {
+    let Answer::Vector(all) = answer else { return Reading::WrongType };
+    let part = |name: &str| -> Vec<f64> {
+        all.iter().filter(|s| s.labels.get(PART).map(String::as_str) == Some(name)).map(|s| s.value).collect()
+    };
+    let stamp = |name: &str| part(name).first().copied().filter(|t| t.is_finite());
+    let (value, sampled) = match part("value").as_slice() {
+        [] => match stamp("zero") {
+            Some(sampled) if zero => (0.0, Some(sampled)),
+            _ => return Reading::Missing,
+        },
+        [value] => {
+            let stamps: Vec<Option<f64>> = (0..selectors).map(|i| stamp(&format!("age{i}"))).collect();
+            // Every input is needed: the oldest counts, and one without a sample leaves the age unproven.
+            let oldest = stamps.iter().copied().collect::<Option<Vec<f64>>>();
+            (*value, oldest.map(|all| all.into_iter().fold(f64::INFINITY, f64::min)))
+        }
+        several => return Reading::Ambiguous { series: several.len() },
+    };
+    judge(value, sampled, limits, at)
+}
+
+/// The rules that hold for any sample: finite, young enough, in range.
+#[must_use]
+pub fn judge(value: f64, sampled: Option<f64>, limits: Limits, at: Timestamp) -> Reading {
+    if !value.is_finite() {
+        return Reading::NotFinite;
+    }
+    let now = at.as_millisecond() as f64 / 1000.0;
+    let Some(sampled) = sampled else { return Reading::Stale { age_seconds: None } };
+    let age = now - sampled;
+    if age > limits.max_age {
+        return Reading::Stale { age_seconds: Some(age) };
+    }
+    if age < -SKEW || value < limits.min || value > limits.max {
+        return Reading::OutOfRange { value };
+    }
+    match Timestamp::from_millisecond((sampled * 1000.0) as i64) {
+        Ok(sampled_at) => Reading::Fresh { value, sampled_at },
+        Err(_) => Reading::OutOfRange { value },
+    }
+}
+
+/// Reads the rows of a joined range query: one reading for each evaluation time (unix seconds).
+#[must_use]
+pub fn readings(rows: &[Range], selectors: usize, zero: bool, limits: Limits) -> Vec<(i64, Reading)> {
+    let mut turns: BTreeMap<i64, Vec<Series>> = BTreeMap::new();
+    for (labels, values) in rows {
+        for (time, value) in values {
+            let series = Series { labels: labels.clone(), value: *value };
+            turns.entry(libm::round(*time) as i64).or_default().push(series);
+        }
+    }
+    turns
+        .into_iter()
+        .filter_map(|(second, series)| {
+            let at = Timestamp::from_second(second).ok()?;
+            Some((second, reading(&Answer::Vector(series), selectors, zero, limits, at)))
+        })
+        .collect()
+}

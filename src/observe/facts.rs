@@ -1,0 +1,372 @@
+//! From the API server's objects to the facts of a workload. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::workload::{Revision, Rollout, Tunable, Workload};
+use crate::api::scaling::Retune;
+
+/// The Deployment controller's label on pods and ReplicaSets.
+const POD_TEMPLATE_HASH: &str = "pod-template-hash";
+/// What `kubectl rollout restart` sets: a restart is not a revision.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+const REVISION: &str = "deployment.kubernetes.io/revision";
+/// Pauses whatever manages a Deployment: `true`, or a time until which.
+pub const PAUSED: &str = "autonomy.matverse.io/paused";
+/// Moved by fencing writes.
+const FENCE: &str = "autonomy.matverse.io/fence";
+
+/// The objects behind the facts of one workload.
+pub struct Sources<'a> {
+    /// The Deployment.
+    pub deployment: &'a Deployment,
+    /// Its ReplicaSets.
+    pub replica_sets: &'a [ReplicaSet],
+    /// Its pods, where they were read.
+    pub pods: Option<&'a [Pod]>,
+    /// Other scalers that name it.
+    pub other_scalers: Vec<String>,
+    /// Latest change by others of a ConfigMap that its template names.
+    pub config_changed_at: Option<Timestamp>,
+    /// What may be tuned.
+    pub retune: Option<&'a Retune>,
+    /// The ConfigMap that holds it.
+    pub tuned: Option<&'a ConfigMap>,
+    /// The time of the turn.
+    pub now: Timestamp,
+}
+
+/// The facts.
+#[must_use]
+pub fn workload(sources: &Sources<'_>) -> Workload {
+    let deployment = sources.deployment;
+    let spec = deployment.spec.as_ref();
+    let status = deployment.status.as_ref();
+    let desired = spec.and_then(|s| s.replicas).unwrap_or(1);
+    let count = |n: Option<i32>| n.unwrap_or(0);
+    let mut revisions = revisions(sources);
+    let template = spec.map(|s| identity(&s.template)).unwrap_or_default();
+    let position = revisions.iter().position(|r| r.template == template).unwrap_or(0);
+    let current = if revisions.is_empty() { unseen(deployment, &template, sources.now) } else { revisions.remove(position) };
+    let rollout = rollout(sources, &current, desired);
+    Workload {
+        uid: deployment.uid().unwrap_or_default(),
+        resource_version: deployment.resource_version().unwrap_or_default(),
+        generation: deployment.metadata.generation.unwrap_or(0),
+        desired,
+        ready: count(status.and_then(|s| s.ready_replicas)),
+        updated: count(status.and_then(|s| s.updated_replicas)),
+        deployment_paused: spec.and_then(|s| s.paused).unwrap_or(false),
+        pause_requested: deployment.annotations().get(PAUSED).is_some_and(|p| still_paused(p, sources.now)),
+        fence: deployment.annotations().get(FENCE).cloned(),
+        start_seconds: sources.pods.and_then(|pods| start_seconds(pods)),
+        current,
+        previous: revisions,
+        rollout,
+        config_changed_at: sources.config_changed_at,
+        other_scalers: sources.other_scalers.clone(),
+        gitops: gitops(deployment),
+        tunable: sources.retune.and_then(|r| tunable(r, sources.tuned, spec.and_then(|s| s.template.spec.as_ref()))),
+    }
+}
+
+/// `true` pauses until it is removed, a time pauses until then, anything else pauses too: it was meant to.
+fn still_paused(text: &str, now: Timestamp) -> bool {
+    match text.parse::<Timestamp>() {
+        Ok(until) => now < until,
+        Err(_) => text != "false" && !text.is_empty(),
+    }
+}
+
+/// Identity of a template: SHA-256 (first 16 hex digits) of its canonical JSON without `pod-template-hash` and
+/// without the mark of a restart.
+#[must_use]
+pub fn identity(template: &PodTemplateSpec) -> String {
+    let mut value = serde_json::to_value(template).unwrap_or_default();
+    if let Some(labels) = value.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.remove(POD_TEMPLATE_HASH);
+    }
+    if let Some(metadata) = value.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+        if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.remove(RESTARTED_AT);
+            if annotations.is_empty() {
+                metadata.remove("annotations");
+            }
+        }
+        metadata.remove("creationTimestamp");
+    }
+    let canonical = serde_json_canonicalizer::to_vec(&value).unwrap_or_default();
+    let mut text = String::new();
+    for byte in &Sha256::digest(&canonical)[..8] {
+        use std::fmt::Write;
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// The revisions, newest first by number.
+fn revisions(sources: &Sources<'_>) -> Vec<Revision> {
+    let progressing = progressing_since(sources.deployment);
+    let mut all: Vec<Revision> = sources
+        .replica_sets
+        .iter()
+        .filter_map(|rs| {
+            let template = rs.spec.as_ref()?.template.as_ref()?;
+            Some(Revision {
+                replica_set: rs.name_any(),
+                pod_template_hash: rs.labels().get(POD_TEMPLATE_HASH)?.clone(),
+                template: identity(template),
+                number: rs.annotations().get(REVISION)?.parse().ok()?,
+                started_at: rs.metadata.creation_timestamp.as_ref()?.0,
+                ready: rs.status.as_ref().and_then(|s| s.ready_replicas).unwrap_or(0),
+            })
+        })
+        .collect();
+    all.sort_by_key(|r| std::cmp::Reverse(r.number));
+    // A ReplicaSet that is rolled back to is used again, so its creation is not its start. The Deployment's
+    // template was then written last by somebody: managedFields say when.
+    if let (Some(newest), Some(since)) = (all.first_mut(), progressing) {
+        newest.started_at = newest.started_at.max(since);
+    }
+    all
+}
+
+/// When the template was last written, by whoever wrote it, from `managedFields`.
+fn progressing_since(deployment: &Deployment) -> Option<Timestamp> {
+    deployment
+        .managed_fields()
+        .iter()
+        .filter(|f| f.subresource.as_deref().unwrap_or_default().is_empty())
+        .filter(|f| f.fields_v1.as_ref().is_some_and(|v| v.0.pointer("/f:spec/f:template").is_some()))
+        // Our scaling acts and others' annotations share an entry with the template only where the same manager
+        // wrote both; the operator's own writes of counts must not look like a rollout.
+        .filter(|f| f.manager.as_deref() != Some(crate::observe::MANAGER) || wrote_only_template(f.fields_v1.as_ref().map(|v| &v.0)))
+        .filter_map(|f| f.time.as_ref().map(|t| t.0))
+        .max()
+}
+
+fn wrote_only_template(fields: Option<&Value>) -> bool {
+    fields.and_then(|f| f.pointer("/f:spec")).and_then(Value::as_object).is_some_and(|s| !s.contains_key("f:replicas"))
+}
+
+/// A Deployment whose controller has not made a ReplicaSet yet.
+fn unseen(deployment: &Deployment, template: &str, now: Timestamp) -> Revision {
+    Revision {
+        replica_set: String::new(),
+        pod_template_hash: String::new(),
+        template: template.to_owned(),
+        number: 0,
+        started_at: deployment.metadata.creation_timestamp.as_ref().map_or(now, |t| t.0),
+        ready: 0,
+    }
+}
+
+fn rollout(sources: &Sources<'_>, current: &Revision, desired: i32) -> Rollout {
+    let status = sources.deployment.status.as_ref();
+    let seen = status.and_then(|s| s.observed_generation) == sources.deployment.metadata.generation;
+    let count = |n: Option<i32>| n.unwrap_or(0);
+    let complete = seen
+        && status.is_some_and(|s| {
+            count(s.updated_replicas) == desired && count(s.ready_replicas) == desired && count(s.replicas) == desired
+        });
+    let conditions = status.and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    let deadline_exceeded = seen
+        && conditions
+            .iter()
+            .any(|c| c.type_ == "Progressing" && c.reason.as_deref() == Some("ProgressDeadlineExceeded"));
+    let refused = conditions.iter().any(|c| c.type_ == "ReplicaFailure" && c.status == "True");
+    let mine = sources.pods.unwrap_or_default().iter().filter(|p| p.labels().get(POD_TEMPLATE_HASH) == Some(&current.pod_template_hash));
+    let (mut crashes, mut unschedulable, mut last_ready_at) = (0, i32::from(refused), None);
+    for pod in mine {
+        crashes = crashes.max(crashes_of(pod));
+        unschedulable += i32::from(cannot_be_scheduled(pod));
+        last_ready_at = last_ready_at.max(ready_at(pod));
+    }
+    Rollout { complete, last_ready_at, deadline_exceeded, crashes, unschedulable }
+}
+
+/// Restarts of a pod that crashes of itself; an evicted one did nothing wrong.
+fn crashes_of(pod: &Pod) -> i32 {
+    let Some(status) = &pod.status else { return 0 };
+    if status.reason.as_deref() == Some("Evicted") || pod.metadata.deletion_timestamp.is_some() {
+        return 0;
+    }
+    let all = status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten());
+    all.filter(|c| {
+        let waiting = c.state.as_ref().and_then(|s| s.waiting.as_ref()).and_then(|w| w.reason.as_deref());
+        let ended = |s: Option<&k8s_openapi::api::core::v1::ContainerState>| {
+            s.and_then(|s| s.terminated.as_ref()).is_some_and(|t| t.exit_code != 0)
+        };
+        waiting == Some("CrashLoopBackOff") || ended(c.state.as_ref()) || ended(c.last_state.as_ref())
+    })
+    .map(|c| c.restart_count)
+    .max()
+    .unwrap_or(0)
+}
+
+fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a k8s_openapi::api::core::v1::PodCondition> {
+    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == kind)
+}
+
+fn cannot_be_scheduled(pod: &Pod) -> bool {
+    condition(pod, "PodScheduled").is_some_and(|c| c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
+}
+
+fn ready_at(pod: &Pod) -> Option<Timestamp> {
+    condition(pod, "Ready").filter(|c| c.status == "True")?.last_transition_time.as_ref().map(|t| t.0)
+}
+
+/// Median time from creation to ready, of pods that have not restarted.
+fn start_seconds(pods: &[Pod]) -> Option<f64> {
+    let mut all: Vec<f64> = pods
+        .iter()
+        .filter(|p| crashes_of(p) == 0)
+        .filter_map(|p| Some(ready_at(p)?.duration_since(p.metadata.creation_timestamp.as_ref()?.0).as_secs_f64()))
+        .filter(|s| *s >= 0.0)
+        .collect();
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied()
+}
+
+/// Whether pods must be read: something is under way, or was within the last minutes.
+#[must_use]
+pub fn pods_matter(deployment: &Deployment) -> bool {
+    let status = deployment.status.as_ref();
+    let desired = deployment.spec.as_ref().and_then(|s| s.replicas).unwrap_or(1);
+    let count = |n: Option<i32>| n.unwrap_or(0);
+    status.is_none_or(|s| {
+        s.observed_generation != deployment.metadata.generation
+            || count(s.updated_replicas) != desired
+            || count(s.ready_replicas) != desired
+            || count(s.replicas) != desired
+    })
+}
+
+/// Label selector of the Deployment's pods.
+#[must_use]
+pub fn pod_selector(deployment: &Deployment) -> String {
+    let labels = deployment.spec.as_ref().and_then(|s| s.selector.match_labels.as_ref());
+    let pairs: Vec<String> = labels.into_iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
+    pairs.join(",")
+}
+
+/// Whether a label, annotation or field manager says that GitOps owns the Deployment.
+fn gitops(deployment: &Deployment) -> Option<String> {
+    let meta = &deployment.metadata;
+    let has = |key: &str| deployment.annotations().contains_key(key) || deployment.labels().contains_key(key);
+    let managed = |name: &str| {
+        meta.managed_fields.iter().flatten().any(|f| f.manager.as_deref().is_some_and(|m| m.starts_with(name)))
+    };
+    if has("argocd.argoproj.io/tracking-id") || has("argocd.argoproj.io/instance") || managed("argocd") {
+        return Some("Argo CD".into());
+    }
+    let flux = ["kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"];
+    if flux.iter().any(|k| has(k)) || managed("kustomize-controller") || managed("helm-controller") {
+        return Some("Flux".into());
+    }
+    None
+}
+
+fn containers(pod: &PodSpec) -> impl Iterator<Item = &Container> {
+    pod.containers.iter().chain(pod.init_containers.iter().flatten())
+}
+
+/// Names of the ConfigMaps that a Deployment's template refers to.
+#[must_use]
+pub fn referenced_config_maps(deployment: &Deployment) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let Some(pod) = deployment.spec.as_ref().and_then(|s| s.template.spec.as_ref()) else { return names };
+    for volume in pod.volumes.iter().flatten() {
+        names.extend(volume.config_map.as_ref().map(|c| c.name.clone()));
+        for source in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {
+            names.extend(source.config_map.as_ref().map(|c| c.name.clone()));
+        }
+    }
+    for container in containers(pod) {
+        names.extend(from_environment(container));
+    }
+    names
+}
+
+fn from_environment(container: &Container) -> BTreeSet<String> {
+    let whole = container.env_from.iter().flatten().filter_map(|e| e.config_map_ref.as_ref()).map(|c| c.name.clone());
+    let single = container
+        .env
+        .iter()
+        .flatten()
+        .filter_map(|e| e.value_from.as_ref()?.config_map_key_ref.as_ref())
+        .map(|c| c.name.clone());
+    whole.chain(single).collect()
+}
+
+/// When `data` of an object was last written by anybody but `ours`.
+#[must_use]
+pub fn changed_by_others(meta: &ObjectMeta, ours: &str) -> Option<Timestamp> {
+    meta.managed_fields
+        .iter()
+        .flatten()
+        .filter(|f| f.manager.as_deref() != Some(ours))
+        .filter(|f| f.fields_v1.as_ref().is_some_and(|v| v.0.get("f:data").is_some()))
+        .filter_map(|f| f.time.as_ref().map(|t| t.0))
+        .max()
+}
+
+/// The tunable ConfigMap, with the reason why it cannot be tuned.
+fn tunable(retune: &Retune, found: Option<&ConfigMap>, pod: Option<&PodSpec>) -> Option<Tunable> {
+    let map = found?;
+    let name = retune.config_map_ref.name.clone();
+    let data = map.data.clone().unwrap_or_default();
+    let values: BTreeMap<String, String> =
+        retune.parameters.iter().filter_map(|p| Some((p.key.clone(), data.get(&p.key)?.clone()))).collect();
+    let refused = refusal(retune, map, pod, &values);
+    Some(Tunable { name, resource_version: map.resource_version().unwrap_or_default(), refused, values })
+}
+
+fn refusal(
+    retune: &Retune,
+    map: &ConfigMap,
+    pod: Option<&PodSpec>,
+    values: &BTreeMap<String, String>,
+) -> Option<String> {
+    let name = &retune.config_map_ref.name;
+    if map.immutable == Some(true) {
+        return Some("immutable".into());
+    }
+    for parameter in &retune.parameters {
+        match values.get(&parameter.key) {
+            None => return Some(format!("key {} is not there", parameter.key)),
+            Some(text) if !text.trim().parse::<f64>().is_ok_and(f64::is_finite) => {
+                return Some(format!("key {} is no number", parameter.key));
+            }
+            Some(_) => {}
+        }
+    }
+    let pod = pod?;
+    if containers(pod).any(|c| from_environment(c).contains(name)) {
+        return Some("used as environment: it changes only at the next restart".into());
+    }
+    let volumes: BTreeSet<&str> = pod
+        .volumes
+        .iter()
+        .flatten()
+        .filter(|v| v.config_map.as_ref().is_some_and(|c| c.name == *name))
+        .map(|v| v.name.as_str())
+        .collect();
+    let mounts = containers(pod).flat_map(|c| c.volume_mounts.iter().flatten()).filter(|m| volumes.contains(m.name.as_str()));
+    let mut mounted = false;
+    for mount in mounts {
+        if mount.sub_path.is_some() || mount.sub_path_expr.is_some() {
+            return Some("mounted by subPath: it changes only at the next restart".into());
+        }
+        mounted = true;
+    }
+    (!mounted).then(|| "not mounted by the workload".into())
+}
+

@@ -1,0 +1,129 @@
+//! Signal profiles: where the signals of a workload come from when its resource does not say.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// One signal of a profile.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignalDefinition {
+    /// PromQL; `$namespace`, `$name` and `$podTemplateHash` are substituted.
+    pub query: String,
+    /// Source; `default` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Oldest age at which a sample may support an action, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_seconds: Option<u32>,
+    /// Smallest value that makes sense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<f64>,
+    /// Largest value that makes sense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<f64>,
+    /// While this selector is fresh, an empty result reads 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zero_when_fresh: Option<String>,
+}
+
+/// Signals by name.
+pub type Profile = BTreeMap<String, SignalDefinition>;
+
+/// Pods of the workload, whatever their revision.
+const PODS: &str = r#"namespace="$namespace",pod=~"$name-[a-z0-9]+-[a-z0-9]{5}""#;
+/// Pods of one revision.
+const REVISION: &str = r#"namespace="$namespace",pod=~"$name-$podTemplateHash-[a-z0-9]{5}""#;
+
+fn signal(query: String) -> SignalDefinition {
+    SignalDefinition { query, ..SignalDefinition::default() }
+}
+
+fn cpu() -> SignalDefinition {
+    signal(format!(
+        "sum(rate(container_cpu_usage_seconds_total{{{PODS},container!=\"\"}}[1m])) / \
+         sum(kube_pod_container_resource_requests{{{PODS},resource=\"cpu\"}})"
+    ))
+}
+
+/// The profiles that every operator knows: `default`, `omega`, `http`, `gateway`.
+#[must_use]
+pub fn shipped() -> BTreeMap<String, Profile> {
+    let profile = |signals: Vec<(&str, SignalDefinition)>| -> Profile {
+        signals.into_iter().map(|(n, s)| (n.to_owned(), s)).collect()
+    };
+    let omega = |metric: &str| signal(format!(r#"{metric}{{namespace="$namespace",name="$name"}}"#));
+    let http = "http_server_request_duration_seconds";
+    let errors = SignalDefinition {
+        query: format!(
+            "sum(rate({http}_count{{{REVISION},http_response_status_code=~\"5..\"}}[1m])) / \
+             sum(rate({http}_count{{{REVISION}}}[1m]))"
+        ),
+        zero_when_fresh: Some(format!("{http}_count{{{REVISION}}}")),
+        ..SignalDefinition::default()
+    };
+    let route = r#"namespace="$namespace",service="$name""#;
+    let gateway_errors = SignalDefinition {
+        query: format!(
+            "sum(rate(envoy_cluster_upstream_rq_xx{{{route},envoy_response_code_class=\"5\"}}[1m])) / \
+             sum(rate(envoy_cluster_upstream_rq_xx{{{route}}}[1m]))"
+        ),
+        zero_when_fresh: Some(format!("envoy_cluster_upstream_rq_total{{{route}}}")),
+        ..SignalDefinition::default()
+    };
+    BTreeMap::from([
+        ("default".to_owned(), profile(vec![("cpu", cpu())])),
+        (
+            "omega".to_owned(),
+            profile(vec![
+                ("cpu", cpu()),
+                ("omega", omega("symbios_omega_score")),
+                ("psi", omega("symbios_psi_score")),
+                ("cvar", omega("symbios_cvar_score")),
+            ]),
+        ),
+        (
+            "http".to_owned(),
+            profile(vec![
+                ("cpu", cpu()),
+                (
+                    "latency",
+                    signal(format!(
+                        "1000 * histogram_quantile(0.95, sum by (le) (rate({http}_bucket{{{REVISION}}}[1m])))"
+                    )),
+                ),
+                ("throughput", signal(format!("sum(rate({http}_count{{{PODS}}}[1m]))"))),
+                ("errors", errors),
+            ]),
+        ),
+        (
+            "gateway".to_owned(),
+            profile(vec![
+                ("cpu", cpu()),
+                (
+                    "latency",
+                    signal(format!(
+                        "histogram_quantile(0.95, sum by (le) (rate(envoy_cluster_upstream_rq_time_bucket{{{route}}}[1m])))"
+                    )),
+                ),
+                ("throughput", signal(format!("sum(rate(envoy_cluster_upstream_rq_total{{{route}}}[1m]))"))),
+                ("errors", gateway_errors),
+            ]),
+        ),
+    ])
+}
+
+/// The range of a signal where nobody gave another: (min, max).
+#[must_use]
+pub fn range(name: &str) -> (f64, f64) {
+    match name {
+        "omega" | "psi" | "cvar" | "errors" | "ece" | "fairness" | "consent" => (0.0, 1.0),
+        "cpu" => (0.0, 10.0),
+        "latency" => (0.0, 3.6e6),
+        "throughput" | "ecoKg" | "rho" => (0.0, f64::MAX),
+        "beta" => (0.0, 2.0),
+        "rhoBias" => (1.0, f64::MAX),
+        other if ["sr.", "oci.", "g.", "caos.", "linf.", "score."].iter().any(|p| other.starts_with(p)) => (0.0, 1.0),
+        _ => (f64::MIN, f64::MAX),
+    }
+}

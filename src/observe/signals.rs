@@ -1,0 +1,375 @@
+//! The signals of one workload in one turn: what is asked, and what comes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::answer::{self, Answer, Limits};
+use super::profiles::{self, Profile, SignalDefinition};
+use super::promql::{self, Names, PromqlError, Query, Scope};
+use super::reading::{Evidence, Reading, Readings, SignalName};
+use super::source::{Prometheus, Source, SourceConfig};
+use super::workload::Workload;
+use super::Observed;
+use crate::api::shared::SignalSpec;
+
+/// Turns of history that a warm start asks for.
+pub const HISTORY: u32 = 200;
+/// Age a sample may have when neither profile nor resource says, in seconds.
+const MAX_AGE: u32 = 60;
+/// Bit-identical samples after which a signal counts as frozen.
+const FROZEN: u32 = 10;
+
+/// Why the signals of a resource cannot be asked for.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlanError {
+    /// The configuration has no such profile.
+    #[error("profile {0:?} is not in the operator's configuration")]
+    NoProfile(String),
+    /// The configuration has no such source.
+    #[error("signal {signal:?}: source {source_name:?} is not in the operator's configuration")]
+    NoSource {
+        /// The signal.
+        signal: String,
+        /// What it names.
+        source_name: String,
+    },
+    /// Neither profile nor resource gives a query.
+    #[error("signal {0:?} has no query, and the profile has none of that name")]
+    NoQuery(String),
+    /// The query is refused.
+    #[error("signal {signal:?}: {error}")]
+    Query {
+        /// The signal.
+        signal: String,
+        /// Why.
+        error: PromqlError,
+    },
+}
+
+/// One signal to be read.
+#[derive(Clone, Debug)]
+struct Planned {
+    name: SignalName,
+    definition: SignalDefinition,
+    source: String,
+    /// Whether the query comes from the resource, and so is held to its namespace.
+    tenant: bool,
+    limits: Limits,
+}
+
+/// The signals of one resource, checked.
+#[derive(Clone, Debug, Default)]
+pub struct SignalPlan {
+    signals: Vec<Planned>,
+}
+
+impl SignalPlan {
+    /// Names of the signals.
+    pub fn names(&self) -> impl Iterator<Item = &SignalName> {
+        self.signals.iter().map(|p| &p.name)
+    }
+}
+
+/// What holds for a signal where neither profile nor resource says.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Defaults<'a> {
+    /// Source; `default` otherwise.
+    pub source: Option<&'a str>,
+    /// Oldest age in seconds; 60 otherwise.
+    pub max_age_seconds: Option<u32>,
+}
+
+struct Known {
+    config: SourceConfig,
+    source: Arc<dyn Source>,
+}
+
+/// Whether a profile's query may be asked at all; the error names the mistake.
+pub fn acceptable(definition: &SignalDefinition) -> Result<(), PromqlError> {
+    let names = Names { namespace: "n", name: "n", pod_template_hash: None };
+    let scope = Scope { namespace_label: "namespace", namespace: None, matchers: &BTreeMap::new() };
+    for text in std::iter::once(&definition.query).chain(&definition.zero_when_fresh) {
+        promql::check(&promql::substitute(text, &names), &scope)?;
+    }
+    Ok(())
+}
+
+/// All sources and profiles of the operator.
+pub struct Signals {
+    sources: BTreeMap<String, Known>,
+    profiles: BTreeMap<String, Profile>,
+    frozen: std::sync::Mutex<BTreeMap<String, (u64, Timestamp, u32)>>,
+    faults: std::sync::Mutex<BTreeMap<String, Option<String>>>,
+}
+
+impl Signals {
+    /// Sources as configured; the error is one line for people.
+    pub fn new(
+        sources: &BTreeMap<String, SourceConfig>,
+        profiles: &BTreeMap<String, Profile>,
+    ) -> Result<Self, String> {
+        let mut known = BTreeMap::new();
+        for (name, config) in sources {
+            let source = Prometheus::new(config.clone()).map_err(|e| format!("sources.{name}: {e}"))?;
+            known.insert(name.clone(), Known { config: config.clone(), source: Arc::new(source) });
+        }
+        let mut all = profiles::shipped();
+        all.extend(profiles.clone());
+        Ok(Self { sources: known, profiles: all, frozen: std::sync::Mutex::default(), faults: std::sync::Mutex::default() })
+    }
+
+    /// How each source answered when it was asked last: `None` well, else why not.
+    pub fn sources(&self) -> BTreeMap<String, Option<String>> {
+        self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// What a resource asks for, checked; every mistake is reported.
+    pub fn plan(
+        &self,
+        profile: &str,
+        overrides: &[SignalSpec],
+        defaults: Defaults<'_>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<SignalPlan, Vec<PlanError>> {
+        let Some(base) = self.profiles.get(profile) else {
+            return Err(vec![PlanError::NoProfile(profile.to_owned())]);
+        };
+        let mut names: BTreeSet<&str> = base.keys().map(String::as_str).collect();
+        names.extend(overrides.iter().map(|s| s.name.as_str()));
+        let mut plan = SignalPlan::default();
+        let mut errors = Vec::new();
+        for signal in names {
+            let over = overrides.iter().find(|s| s.name == signal);
+            match self.planned(signal, base.get(signal), over, defaults, namespace, name) {
+                Ok(planned) => plan.signals.push(planned),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(plan) } else { Err(errors) }
+    }
+
+    fn planned(
+        &self,
+        signal: &str,
+        base: Option<&SignalDefinition>,
+        over: Option<&SignalSpec>,
+        defaults: Defaults<'_>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Planned, PlanError> {
+        let mut definition = base.cloned().unwrap_or_default();
+        let tenant = over.is_some_and(|o| o.query.is_some() || o.zero_when_fresh.is_some());
+        if let Some(over) = over {
+            if let Some(query) = &over.query {
+                definition.query.clone_from(query);
+                definition.zero_when_fresh = None;
+            }
+            definition.source = over.source.clone().or(definition.source);
+            definition.max_age_seconds = over.max_age_seconds.or(definition.max_age_seconds);
+            definition.min = over.min.or(definition.min);
+            definition.max = over.max.or(definition.max);
+            definition.zero_when_fresh = over.zero_when_fresh.clone().or(definition.zero_when_fresh);
+        }
+        if definition.query.is_empty() {
+            return Err(PlanError::NoQuery(signal.to_owned()));
+        }
+        let source = definition.source.clone().unwrap_or_else(|| defaults.source.unwrap_or("default").to_owned());
+        if !self.sources.contains_key(&source) {
+            return Err(PlanError::NoSource { signal: signal.to_owned(), source_name: source });
+        }
+        let (min, max) = profiles::range(signal);
+        let planned = Planned {
+            name: SignalName::new(signal),
+            limits: Limits {
+                max_age: f64::from(definition.max_age_seconds.or(defaults.max_age_seconds).unwrap_or(MAX_AGE)),
+                min: definition.min.unwrap_or(min),
+                max: definition.max.unwrap_or(max),
+            },
+            definition,
+            source,
+            tenant,
+        };
+        let names = Names { namespace, name, pod_template_hash: None };
+        self.queries(&planned, &names).map_err(|error| PlanError::Query { signal: signal.to_owned(), error })?;
+        Ok(planned)
+    }
+
+    /// The checked query of a signal, and its `zeroWhenFresh` selector.
+    fn queries(&self, planned: &Planned, names: &Names<'_>) -> Result<(Query, Option<Query>), PromqlError> {
+        let Some(known) = self.sources.get(&planned.source) else {
+            return Err(PromqlError::Refused("the source is not configured"));
+        };
+        let scope = Scope {
+            namespace_label: &known.config.namespace_label,
+            namespace: planned.tenant.then_some(names.namespace),
+            matchers: &known.config.matchers,
+        };
+        let query = promql::check(&promql::substitute(&planned.definition.query, names), &scope)?;
+        let zero = match &planned.definition.zero_when_fresh {
+            Some(selector) => Some(promql::check(&promql::substitute(selector, names), &scope)?),
+            None => None,
+        };
+        Ok((query, zero))
+    }
+
+    /// Reads every signal of a plan at one evaluation time, all at once.
+    pub async fn read(
+        &self,
+        plan: &SignalPlan,
+        namespace: &str,
+        name: &str,
+        workload: Option<&Workload>,
+        at: Timestamp,
+    ) -> Evidence {
+        let whole = futures::future::join_all(plan.signals.iter().map(|p| {
+            let names = Names { namespace, name, pod_template_hash: None };
+            async move { (p.name.clone(), self.one(p, &names, at).await) }
+        }));
+        let revisions = running(workload);
+        let sides = futures::future::join_all(revisions.iter().flat_map(|hash| {
+            plan.signals.iter().filter(|p| promql::per_revision(&p.definition.query)).map(move |p| {
+                let names = Names { namespace, name, pod_template_hash: Some(hash) };
+                async move { (hash.clone(), p.name.clone(), self.one(p, &names, at).await) }
+            })
+        }));
+        let pods = self.fresh_pods(plan, namespace, name, at);
+        let (whole, sides, fresh_pods) = futures::join!(whole, sides, pods);
+        let mut readings: Readings = whole.into_iter().collect();
+        idle(&mut readings);
+        let mut by_revision: BTreeMap<String, Readings> = BTreeMap::new();
+        for (hash, signal, reading) in sides {
+            by_revision.entry(hash).or_default().insert(signal, reading);
+        }
+        let frozen = self.frozen(namespace, name, &readings);
+        Evidence { readings, by_revision, fresh_pods, frozen }
+    }
+
+    async fn one(&self, planned: &Planned, names: &Names<'_>, at: Timestamp) -> Reading {
+        let down = |why: &str| Reading::SourceDown { why: why.to_owned() };
+        let Ok((query, zero)) = self.queries(planned, names) else { return Reading::WrongType };
+        match self.ask(&planned.source, &answer::joined(&query, zero.as_ref()), at).await {
+            Ok(answer) => answer::reading(&answer, query.selectors.len(), zero.is_some(), planned.limits, at),
+            Err(token) => down(&token),
+        }
+    }
+
+    async fn ask(&self, source: &str, query: &str, at: Timestamp) -> Result<Answer, String> {
+        let Some(known) = self.sources.get(source) else { return Err("not_configured".into()) };
+        let answer = known.source.instant(query, at).await;
+        let fault = answer.as_ref().err().filter(|f| f.token != "query").map(ToString::to_string);
+        self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(source.to_owned(), fault);
+        answer.map_err(|fault| {
+            tracing::debug!(%source, %fault, "no answer");
+            fault.token
+        })
+    }
+
+    /// Pods with a fresh series behind the load signals (cpu, else throughput); `None` where nothing counts pods.
+    async fn fresh_pods(&self, plan: &SignalPlan, namespace: &str, name: &str, at: Timestamp) -> Option<u32> {
+        let load = |n: &SignalName| plan.signals.iter().find(|p| p.name == *n);
+        let planned = load(&SignalName::THROUGHPUT).or_else(|| load(&SignalName::CPU))?;
+        let names = Names { namespace, name, pod_template_hash: None };
+        let (query, _) = self.queries(planned, &names).ok()?;
+        let selector = query.selectors.iter().find(|s| s.contains("pod=~"))?;
+        let now = at.as_millisecond() as f64 / 1000.0;
+        let text = format!("count(count by (pod) (timestamp({selector}) > {}))", now - planned.limits.max_age);
+        match self.ask(&planned.source, &text, at).await {
+            Ok(Answer::Vector(all)) => match all.as_slice() {
+                [one] => Some(one.value as u32),
+                _ => Some(0),
+            },
+            Ok(Answer::Other) | Err(_) => None,
+        }
+    }
+
+    /// Signals whose value stays the same to the bit while time and neighbours move.
+    fn frozen(&self, namespace: &str, name: &str, readings: &Readings) -> Vec<SignalName> {
+        let mut seen = self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut still = Vec::new();
+        let mut moving = false;
+        for (signal, reading) in readings {
+            let Some((value, at)) = reading.fresh() else { continue };
+            let key = format!("{namespace}/{name}/{signal}");
+            let entry = seen.entry(key).or_insert((value.to_bits(), at, 0));
+            if entry.0 != value.to_bits() {
+                *entry = (value.to_bits(), at, 0);
+                moving = true;
+            } else if at > entry.1 {
+                *entry = (entry.0, at, entry.2 + 1);
+            }
+            // 0 and 1 are honest constants: no errors, no load, full consent.
+            if entry.2 >= FROZEN && value != 0.0 && value.fract() != 0.0 {
+                still.push(signal.clone());
+            }
+        }
+        if moving { still } else { Vec::new() }
+    }
+
+    /// The last turns before `observed`, oldest first, as a running operator would have read them.
+    pub async fn history(
+        &self,
+        plan: &SignalPlan,
+        namespace: &str,
+        name: &str,
+        observed: &Observed,
+        interval: u32,
+    ) -> Vec<Observed> {
+        let step = f64::from(interval.max(1));
+        let back = SignedDuration::from_secs(i64::from(interval.max(1)) * i64::from(HISTORY));
+        let Ok(start) = observed.at.checked_sub(back) else { return Vec::new() };
+        let mut turns: BTreeMap<i64, Readings> = BTreeMap::new();
+        for planned in &plan.signals {
+            let names = Names { namespace, name, pod_template_hash: None };
+            let Ok((query, zero)) = self.queries(planned, &names) else { continue };
+            let Some(known) = self.sources.get(&planned.source) else { continue };
+            let text = answer::joined(&query, zero.as_ref());
+            match known.source.range(&text, start, observed.at, step).await {
+                Ok(rows) => {
+                    for (second, reading) in answer::readings(&rows, query.selectors.len(), zero.is_some(), planned.limits) {
+                        turns.entry(second).or_default().insert(planned.name.clone(), reading);
+                    }
+                }
+                Err(fault) => tracing::info!(signal = %planned.name, %fault, "no history"),
+            }
+        }
+        let started = observed.workload.as_ref().map(|w| w.current.started_at);
+        turns
+            .into_iter()
+            .filter_map(|(second, mut readings)| {
+                let at = Timestamp::from_second(second).ok()?;
+                idle(&mut readings);
+                // What the workload looked like then is not recorded; before the present rollout it was another.
+                let workload = observed.workload.clone().filter(|_| started.is_none_or(|s| at >= s));
+                let evidence = Evidence { readings, ..Evidence::default() };
+                (at < observed.at).then_some(Observed { at, evidence, workload })
+            })
+            .collect()
+    }
+}
+
+/// Revisions with ready pods, where there is more than one to tell apart.
+fn running(workload: Option<&Workload>) -> Vec<String> {
+    let Some(workload) = workload else { return Vec::new() };
+    let old = workload.previous.iter().filter(|r| r.ready > 0);
+    let all: Vec<String> =
+        std::iter::once(&workload.current).chain(old).map(|r| r.pod_template_hash.clone()).collect();
+    if all.len() > 1 { all } else { Vec::new() }
+}
+
+/// No latency and no errors to speak of, because nothing is asked: that is idle, not missing.
+fn idle(readings: &mut Readings) {
+    let quiet = readings.get(&SignalName::THROUGHPUT).and_then(Reading::fresh).is_some_and(|(v, _)| v == 0.0);
+    if !quiet {
+        return;
+    }
+    for name in [SignalName::LATENCY, SignalName::ERRORS] {
+        if let Some(reading) = readings.get_mut(&name)
+            && matches!(reading, Reading::Missing | Reading::NotFinite)
+        {
+            *reading = Reading::Idle;
+        }
+    }
+}

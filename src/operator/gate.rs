@@ -1,0 +1,190 @@
+//! One evaluation of one OmegaGate: observe → decide → report. It writes to no workload.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::events::Announced;
+use super::fleet;
+use super::report::reference;
+use super::status;
+use super::status::gate::{Answer, GateReport, gate_status, gate_worth_writing};
+use super::target;
+use super::world::World;
+use crate::api::OmegaGate;
+use crate::api::gate::{GateStatus, OmegaGateStatus};
+use crate::decide::gate::{GateAnswer, GateDecision, GateResult, GateSituation, evaluate};
+use crate::observe::reading::Readings;
+use crate::observe::signals::Defaults;
+
+/// What one gate's loop remembers between evaluations.
+#[derive(Default)]
+pub struct Life {
+    uid: Option<String>,
+    target: target::Known,
+    /// Revision that the samples belong to.
+    revision: Option<String>,
+    /// Times of the distinct samples since that revision's rollout.
+    samples: BTreeSet<Timestamp>,
+    warm: bool,
+    status: Option<OmegaGateStatus>,
+    version: Option<String>,
+    written: Option<Timestamp>,
+    announced: Option<Announced>,
+}
+
+/// Evaluates once; the rest until the next time, or `None` when the gate is gone.
+pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) -> Option<Duration> {
+    let Some(found) = fleet::gate_of(world, namespace, name) else {
+        world.gates.remove(namespace, name);
+        return None;
+    };
+    let Ok(gate) = &found.0 else {
+        tracing::error!(%namespace, %name, "a gate cannot be read");
+        world.telemetry.reconcile_error("unreadable");
+        return Some(Duration::from_secs(60));
+    };
+    if gate.metadata.deletion_timestamp.is_some() {
+        world.gates.remove(namespace, name);
+        return None;
+    }
+    if life.uid != gate.uid() {
+        *life = Life { uid: gate.uid(), ..Life::default() };
+    }
+    let now = world.clock.now();
+    let mut invalid = crate::decide::refuse::refused_gate(&gate.spec);
+    let evidence = &gate.spec.evidence;
+    let defaults = Defaults { source: Some(&evidence.source), max_age_seconds: Some(evidence.max_age_seconds) };
+    let target = &gate.spec.target_ref.name;
+    let plan = world.signals.plan(&evidence.profile, &evidence.signals, defaults, namespace, target);
+    if let Err(errors) = &plan {
+        invalid.extend(errors.iter().map(ToString::to_string));
+    }
+    let situation = match plan {
+        Ok(plan) if invalid.is_empty() => match situation(world, gate, &plan, now, life).await {
+            Ok(situation) => Some(situation),
+            Err(error) => {
+                world.telemetry.reconcile_error(error.kind());
+                tracing::warn!(%namespace, %name, %error, "the evaluation ended early");
+                return Some(Duration::from_secs(gate.spec.interval_seconds.into()));
+            }
+        },
+        _ => None,
+    };
+    let decision = situation.as_ref().map(evaluate);
+    let answer = decision.as_ref().map_or(GateAnswer::Unknown, |d| d.decision);
+    world.gates.put(namespace, name, answer.view(), now);
+    let found = Found { invalid: &invalid, situation: situation.as_ref(), decision: decision.as_ref() };
+    report(world, gate, &found, now, life).await;
+    Some(Duration::from_secs(gate.spec.interval_seconds.into()))
+}
+
+/// What an evaluation found.
+struct Found<'a> {
+    invalid: &'a [String],
+    situation: Option<&'a GateSituation>,
+    decision: Option<&'a GateDecision>,
+}
+
+async fn situation(
+    world: &World,
+    gate: &OmegaGate,
+    plan: &crate::observe::SignalPlan,
+    now: Timestamp,
+    life: &mut Life,
+) -> Result<GateSituation, super::turn::TurnError> {
+    let namespace = gate.namespace().unwrap_or_default();
+    let name = &gate.spec.target_ref.name;
+    let workload = target::facts_of(world, &namespace, name, None, false, &mut life.target).await?.0;
+    let evidence = world.signals.read(plan, &namespace, name, workload.as_ref(), now).await;
+    let revision = workload.as_ref().map(|w| w.current.pod_template_hash.clone());
+    let started = workload.as_ref().map(|w| w.current.started_at);
+    if life.revision != revision {
+        life.samples.clear();
+        life.warm = false;
+        life.revision = revision;
+    }
+    if !life.warm {
+        let observed = crate::observe::Observed { at: now, evidence: evidence.clone(), workload: workload.clone() };
+        for past in world.signals.history(plan, &namespace, name, &observed, gate.spec.interval_seconds).await {
+            count(&past.evidence.readings, started, &mut life.samples);
+        }
+        life.warm = true;
+    }
+    count(&evidence.readings, started, &mut life.samples);
+    while life.samples.len() > gate.spec.evidence.window_size as usize {
+        life.samples.pop_first();
+    }
+    Ok(GateSituation {
+        now,
+        spec: gate.spec.clone(),
+        readings: evidence.readings,
+        samples: u32::try_from(life.samples.len()).unwrap_or(u32::MAX),
+        revision_started_at: started,
+        pole: Some(if world.ledger.get().is_ok() { 1.0 } else { 0.0 }),
+        paused: gate.spec.paused,
+    })
+}
+
+/// A sample counts once, by its own time, and only after the revision's rollout began.
+fn count(readings: &Readings, started: Option<Timestamp>, samples: &mut BTreeSet<Timestamp>) {
+    let times = readings.values().filter_map(|r| r.fresh()).map(|(_, at)| at);
+    samples.extend(times.filter(|at| started.is_none_or(|s| *at >= s)).max());
+}
+
+async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timestamp, life: &mut Life) {
+    let stood = gate.status.clone().unwrap_or_default();
+    let previous = life.status.clone().unwrap_or_else(|| stood.clone());
+    let announced = life.announced.get_or_insert_with(|| Announced::from_gate(&stood));
+    let none = Readings::new();
+    let trouble = world.ledger.get().err();
+    let gates: Vec<GateStatus> =
+        found.decision.map(|d| d.gates.iter().map(GateResult::status).collect()).unwrap_or_default();
+    let answer = found.decision.map(|d| Answer {
+        decision: d.decision.as_str(),
+        omega: d.omega,
+        psi: d.psi,
+        cvar: d.cvar,
+        theta: d.theta,
+        samples: d.samples,
+        gates: &gates,
+        reasoning: &d.reasoning,
+    });
+    let status = gate_status(
+        &previous,
+        &GateReport {
+            generation: gate.metadata.generation,
+            invalid: found.invalid,
+            target_found: found.situation.map(|_| life.revision.is_some()),
+            ledger_available: trouble.is_none(),
+            ledger_trouble: trouble.as_deref(),
+            readings: found.situation.map_or(&none, |s| &s.readings),
+            answer,
+            entry: None,
+            now,
+        },
+    );
+    if let Some(news) = announced.gate(&status) {
+        world.events.publish(&reference(gate), None, vec![news]);
+    }
+    if !world.leadership.is_leader() || !gate_worth_writing(&previous, &status, life.written, now) {
+        return;
+    }
+    let mut object = gate.clone();
+    if life.version.is_some() {
+        object.metadata.resource_version.clone_from(&life.version);
+    }
+    match status::write_status(&world.client, &object, &status).await {
+        Ok(after) => {
+            life.version = after.metadata.resource_version;
+            life.status = Some(status);
+            life.written = Some(now);
+        }
+        Err(error) => {
+            life.version = None;
+            tracing::debug!(name = %gate.name_any(), %error, "the gate's status was not written");
+        }
+    }
+}

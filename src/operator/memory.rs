@@ -1,0 +1,262 @@
+//! What must survive a restart lives in status: cooldown, rollbacks, revisions known bad or good, a retune under trial.
+//!
+//! Status can be edited by whoever may write it, so reading it back fails closed: a value that makes no sense is
+//! replaced by the one that holds us back the longest, and said.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::scaling::{MatVerseScalingStatus, RetuneStatus, RollbackStatus};
+use crate::decide::situation::{Memory, RetuneTrial};
+
+/// Rollbacks count for this long.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Longest cooldown that a spec can ask for.
+const LONGEST_COOLDOWN: SignedDuration = SignedDuration::from_hours(24);
+/// Difference between the clocks of two replicas that is not worth a word.
+const SKEW: SignedDuration = SignedDuration::from_secs(60);
+/// Times that status keeps.
+const TIMES: usize = 100;
+/// Revisions that status keeps, of each sort.
+const REVISIONS: usize = 32;
+
+/// What status remembers, and what in it made no sense.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remembered {
+    /// The memory to go on with.
+    pub memory: Memory,
+    /// One line for each value that had to be replaced by a cautious one.
+    pub doubts: Vec<String>,
+}
+
+/// Rebuilds memory from status, at the first turn after a restart or a change of leader.
+///
+/// What is not in status (streaks, recommendations, judgements in progress) begins anew, so that nothing is scaled
+/// down before a whole stabilisation window was seen again.
+#[must_use]
+pub fn memory_from_status(
+    status: &MatVerseScalingStatus,
+    cooldown_seconds: u32,
+    now: Timestamp,
+) -> Remembered {
+    let mut doubts = Vec::new();
+    let memory = Memory {
+        cooldown_until: cooldown(status, cooldown_seconds, now, &mut doubts),
+        rollbacks: rollbacks(&status.rollback, now, &mut doubts),
+        bad_templates: status.rollback.bad_revisions.clone(),
+        good_templates: status.rollback.good_revisions.clone(),
+        retune_trial: status.retune.as_ref().map(|r| trial(r, now, &mut doubts)),
+        ..Memory::default()
+    };
+    Remembered { memory, doubts }
+}
+
+/// Writes what must survive a restart into status. Lists keep their newest entries.
+pub fn memory_to_status(memory: &Memory, now: Timestamp, status: &mut MatVerseScalingStatus) {
+    status.cooldown_until = memory.cooldown_until.filter(|until| *until > now).map(|until| until.to_string());
+    let recent: Vec<Timestamp> =
+        memory.rollbacks.iter().copied().filter(|at| now.duration_since(*at) < DAY).collect();
+    let last_time = memory.rollbacks.last().map(Timestamp::to_string).or(status.rollback.last_time.take());
+    status.rollback = RollbackStatus {
+        last_time,
+        count_today: u32::try_from(recent.len()).unwrap_or(u32::MAX),
+        times: newest_last(&recent, TIMES).iter().map(Timestamp::to_string).collect(),
+        bad_revisions: newest_last(&memory.bad_templates, REVISIONS).to_vec(),
+        good_revisions: memory.good_templates.iter().take(REVISIONS).cloned().collect(),
+    };
+    status.retune = memory.retune_trial.as_ref().map(|trial| RetuneStatus {
+        config_map: trial.config_map.clone(),
+        key: trial.key.clone(),
+        before: trial.before.clone(),
+        trial: trial.trial.clone(),
+        since: trial.since.to_string(),
+        baseline: trial.baseline,
+        signal: trial.signal.clone(),
+    });
+}
+
+fn newest_last<T>(list: &[T], keep: usize) -> &[T] {
+    list.get(list.len().saturating_sub(keep)..).unwrap_or(list)
+}
+
+fn cooldown(
+    status: &MatVerseScalingStatus,
+    cooldown_seconds: u32,
+    now: Timestamp,
+    doubts: &mut Vec<String>,
+) -> Option<Timestamp> {
+    let text = status.cooldown_until.as_ref()?;
+    let Ok(until) = text.parse::<Timestamp>() else {
+        doubts.push(format!("status.cooldownUntil {text:?} is no time: a whole cooldown begins"));
+        return Some(later(now, SignedDuration::from_secs(cooldown_seconds.into())));
+    };
+    let longest = later(now, LONGEST_COOLDOWN);
+    if until > longest {
+        doubts.push(format!("status.cooldownUntil {text} is further away than any cooldown: cut to a day"));
+    }
+    Some(until.min(longest))
+}
+
+fn rollbacks(status: &RollbackStatus, now: Timestamp, doubts: &mut Vec<String>) -> Vec<Timestamp> {
+    let mut times: Vec<Timestamp> = status
+        .times
+        .iter()
+        .map(|text| match text.parse::<Timestamp>() {
+            Ok(at) if at <= later(now, SKEW) => at.min(now),
+            Ok(_) => {
+                doubts.push(format!("status.rollback.times has {text}, which is to come: counted as now"));
+                now
+            }
+            Err(_) => {
+                doubts.push(format!("status.rollback.times has {text:?}, which is no time: counted as now"));
+                now
+            }
+        })
+        .collect();
+    let missing =
+        usize::try_from(status.count_today).unwrap_or(usize::MAX).min(TIMES).saturating_sub(times.len());
+    if missing > 0 {
+        doubts.push(format!(
+            "status.rollback counts {} but lists {}: the others are counted as now",
+            status.count_today,
+            times.len()
+        ));
+        times.extend(std::iter::repeat_n(now, missing));
+    }
+    times.retain(|at| now.duration_since(*at) < DAY);
+    times.sort_unstable();
+    times
+}
+
+/// Whether a ScaleUp happened since is not in status, so the comparison is void and the step will be taken back.
+fn trial(status: &RetuneStatus, now: Timestamp, doubts: &mut Vec<String>) -> RetuneTrial {
+    let since = status.since.parse::<Timestamp>().ok().filter(|at| *at <= later(now, SKEW));
+    if since.is_none() {
+        doubts.push(format!("status.retune.since {:?} is no past time: counted as now", status.since));
+    }
+    RetuneTrial {
+        config_map: status.config_map.clone(),
+        key: status.key.clone(),
+        before: status.before.clone(),
+        trial: status.trial.clone(),
+        since: since.unwrap_or(now),
+        baseline: status.baseline,
+        signal: status.signal.clone(),
+        void: true,
+    }
+}
+
+fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.saturating_add(by).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn now() -> Timestamp {
+        at("2030-01-02T12:00:00Z")
+    }
+
+    fn memory() -> Memory {
+        Memory {
+            cooldown_until: Some(at("2030-01-02T12:00:40.5Z")),
+            rollbacks: vec![at("2030-01-01T11:00:00Z"), at("2030-01-02T11:00:00Z")],
+            bad_templates: vec!["aa".into()],
+            good_templates: vec!["cc".into(), "bb".into()],
+            retune_trial: Some(RetuneTrial {
+                config_map: "tuning".into(),
+                key: "workers".into(),
+                before: "8".into(),
+                trial: "8.16".into(),
+                since: at("2030-01-02T11:59:00Z"),
+                baseline: 1.25,
+                signal: "beta".into(),
+                void: false,
+            }),
+            ..Memory::default()
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_remembered() {
+        let mut status = MatVerseScalingStatus::default();
+        memory_to_status(&memory(), now(), &mut status);
+        assert_eq!(status.cooldown_until.as_deref(), Some("2030-01-02T12:00:40.5Z"));
+        assert_eq!(status.rollback.count_today, 1, "one of them is older than a day");
+        assert_eq!(status.rollback.last_time.as_deref(), Some("2030-01-02T11:00:00Z"));
+        // Through JSON, as the API server keeps it.
+        let status: MatVerseScalingStatus =
+            serde_json::from_value(serde_json::to_value(&status).unwrap()).unwrap();
+        let Remembered { memory: read, doubts } = memory_from_status(&status, 60, now());
+        assert_eq!(doubts, Vec::<String>::new());
+        let mut expected = memory();
+        expected.rollbacks.remove(0);
+        expected.retune_trial.as_mut().unwrap().void = true;
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn an_empty_status_remembers_nothing() {
+        let read = memory_from_status(&MatVerseScalingStatus::default(), 60, now());
+        assert_eq!(read, Remembered { memory: Memory::default(), doubts: Vec::new() });
+    }
+
+    #[test]
+    fn what_is_over_leaves_status_and_the_last_time_stays() {
+        let mut status = MatVerseScalingStatus::default();
+        memory_to_status(&memory(), now(), &mut status);
+        memory_to_status(&Memory::default(), at("2030-02-01T00:00:00Z"), &mut status);
+        assert_eq!((status.cooldown_until, status.retune), (None, None));
+        assert_eq!(status.rollback.count_today, 0);
+        assert_eq!(status.rollback.times, Vec::<String>::new());
+        assert_eq!(status.rollback.last_time.as_deref(), Some("2030-01-02T11:00:00Z"));
+    }
+
+    #[test]
+    fn nonsense_holds_back_and_is_said() {
+        let mut status = MatVerseScalingStatus::default();
+        memory_to_status(&memory(), now(), &mut status);
+        status.cooldown_until = Some("soon".into());
+        status.rollback.times = vec!["never".into(), "2031-01-01T00:00:00Z".into()];
+        status.rollback.count_today = 3;
+        status.retune.as_mut().unwrap().since = String::new();
+        let Remembered { memory: read, doubts } = memory_from_status(&status, 90, now());
+        assert_eq!(read.cooldown_until, Some(at("2030-01-02T12:01:30Z")));
+        assert_eq!(read.rollbacks, vec![now(); 3], "each counts against the budget for a whole day");
+        assert_eq!(read.retune_trial.unwrap().since, now());
+        assert_eq!(doubts.len(), 5, "{doubts:?}");
+    }
+
+    #[test]
+    fn a_cooldown_for_ever_is_a_day_at_most() {
+        let status = MatVerseScalingStatus {
+            cooldown_until: Some("9999-01-01T00:00:00Z".into()),
+            ..MatVerseScalingStatus::default()
+        };
+        let read = memory_from_status(&status, 60, now());
+        assert_eq!(read.memory.cooldown_until, Some(at("2030-01-03T12:00:00Z")));
+        assert_eq!(read.doubts.len(), 1);
+    }
+
+    #[test]
+    fn lists_stay_within_their_bounds() {
+        let many = Memory {
+            rollbacks: vec![now(); 500],
+            bad_templates: (0..100).map(|i| format!("bad{i}")).collect(),
+            good_templates: (0..100).map(|i| format!("good{i}")).collect(),
+            ..Memory::default()
+        };
+        let mut status = MatVerseScalingStatus::default();
+        memory_to_status(&many, now(), &mut status);
+        let rollback = &status.rollback;
+        assert_eq!((rollback.times.len(), rollback.count_today), (TIMES, 500));
+        assert_eq!((rollback.bad_revisions.len(), rollback.good_revisions.len()), (REVISIONS, REVISIONS));
+        assert_eq!(rollback.bad_revisions.last().unwrap(), "bad99", "the newest bad mark");
+        assert_eq!(rollback.good_revisions.first().unwrap(), "good0", "the newest good mark");
+        assert_eq!(memory_from_status(&status, 60, now()).doubts.len(), 0, "a full list is no contradiction");
+    }
+}

@@ -1,0 +1,157 @@
+//! The target's facts for one turn: from the watches, or live where those may be behind or something is at stake.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::{Api, ListParams};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+
+use super::turn::TurnError;
+use super::world::World;
+use crate::api::MatVerseScaling;
+use crate::api::scaling::Retune;
+use crate::observe::facts;
+use crate::observe::workload::Workload;
+
+/// Longest wait for one read.
+const READ: Duration = Duration::from_secs(5);
+
+/// What is kept of a target between turns.
+#[derive(Default)]
+pub struct Known {
+    /// resourceVersion of our last write to it: older facts are behind that.
+    pub written: Option<u64>,
+    /// Measured start time of its pods, in seconds.
+    start_seconds: Option<f64>,
+}
+
+fn version<K: Resource>(object: &K) -> Option<u64> {
+    object.meta().resource_version.as_deref()?.parse().ok()
+}
+
+pub(super) async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, TurnError> {
+    match tokio::time::timeout(READ, call).await {
+        Ok(answer) => answer.map_err(|e| TurnError::Api(e.to_string())),
+        Err(_) => Err(TurnError::Api(format!("no answer within {} s", READ.as_secs()))),
+    }
+}
+
+/// Reads the workload; `None` when the Deployment does not exist. The flag says whether the facts may be behind.
+pub async fn read(
+    world: &World,
+    resource: &MatVerseScaling,
+    live: bool,
+    known: &mut Known,
+) -> Result<(Option<Workload>, bool), TurnError> {
+    let namespace = resource.namespace().unwrap_or_default();
+    facts_of(world, &namespace, &resource.spec.target_ref.name, resource.spec.retune.as_ref(), live, known).await
+}
+
+/// The same for any Deployment.
+pub async fn facts_of(
+    world: &World,
+    namespace: &str,
+    name: &str,
+    retune: Option<&Retune>,
+    live: bool,
+    known: &mut Known,
+) -> Result<(Option<Workload>, bool), TurnError> {
+    let Some(scope) = world.stores.of(namespace) else { return Ok((None, true)) };
+    let stored = scope.deployments.get(&ObjectRef::new(name).within(namespace));
+    let behind = known.written.is_some_and(|w| stored.as_ref().and_then(|d| version(&**d)).is_some_and(|v| v < w));
+    let deployment = if live || behind {
+        let api: Api<Deployment> = Api::namespaced(world.client.clone(), namespace);
+        bounded(api.get_opt(name)).await?
+    } else {
+        stored.map(|d| (*d).clone())
+    };
+    let Some(deployment) = deployment else {
+        *known = Known::default();
+        return Ok((None, false));
+    };
+    let uid = deployment.uid().unwrap_or_default();
+    let replica_sets: Vec<ReplicaSet> = scope
+        .replica_sets
+        .state_filter(|rs| rs.namespace().as_deref() == Some(namespace) && owned_by(rs, &uid))
+        .iter()
+        .map(|rs| (**rs).clone())
+        .collect();
+    let pods = if facts::pods_matter(&deployment) || known.start_seconds.is_none() {
+        let api: Api<Pod> = Api::namespaced(world.client.clone(), namespace);
+        let selector = facts::pod_selector(&deployment);
+        Some(bounded(api.list(&ListParams::default().labels(&selector))).await?.items)
+    } else {
+        None
+    };
+    let tuned = match retune {
+        Some(retune) => {
+            let api: Api<ConfigMap> = Api::namespaced(world.client.clone(), namespace);
+            bounded(api.get_opt(&retune.config_map_ref.name)).await?
+        }
+        None => None,
+    };
+    let scalers = other_scalers(scope, namespace, name);
+    let configured = config_changed_at(scope, namespace, &deployment);
+    let mut workload = facts::workload(&facts::Sources {
+        deployment: &deployment,
+        replica_sets: &replica_sets,
+        pods: pods.as_deref(),
+        other_scalers: scalers,
+        config_changed_at: configured,
+        retune,
+        tuned: tuned.as_ref(),
+        now: world.clock.now(),
+    });
+    known.start_seconds = workload.start_seconds.or(known.start_seconds);
+    workload.start_seconds = known.start_seconds;
+    Ok((Some(workload), behind && !live))
+}
+
+fn owned_by(replica_set: &ReplicaSet, uid: &str) -> bool {
+    replica_set.owner_references().iter().any(|o| o.uid == uid && o.controller == Some(true))
+}
+
+fn other_scalers(scope: &super::stores::Scope, namespace: &str, name: &str) -> Vec<String> {
+    scope
+        .hpas
+        .state_filter(|h| h.namespace().as_deref() == Some(namespace))
+        .iter()
+        .filter(|h| h.spec.as_ref().is_some_and(|s| s.scale_target_ref.kind == "Deployment" && s.scale_target_ref.name == name))
+        .map(|h| format!("HorizontalPodAutoscaler/{}", h.name_any()))
+        .collect()
+}
+
+/// Latest change, by somebody else, of a ConfigMap that the template names.
+fn config_changed_at(scope: &super::stores::Scope, namespace: &str, deployment: &Deployment) -> Option<Timestamp> {
+    let named = facts::referenced_config_maps(deployment);
+    scope
+        .config_maps
+        .state_filter(|c| c.metadata.namespace.as_deref() == Some(namespace))
+        .iter()
+        .filter(|c| named.contains(&c.name_any()))
+        .filter_map(|c| facts::changed_by_others(&c.metadata, crate::act::MANAGER))
+        .max()
+}
+
+/// Another, older `MatVerseScaling` that names the same target, as `name`.
+pub fn older_claim(world: &World, resource: &MatVerseScaling) -> Option<String> {
+    let namespace = resource.namespace()?;
+    let age = |m: &MatVerseScaling| (m.metadata.creation_timestamp.clone().map(|t| t.0), m.name_any());
+    let mine = age(resource);
+    world
+        .stores
+        .of(&namespace)?
+        .scalings
+        .state()
+        .iter()
+        .filter_map(|s| s.0.as_ref().ok())
+        .filter(|m| m.namespace().as_deref() == Some(&namespace) && m.uid() != resource.uid())
+        .filter(|m| m.spec.target_ref.name == resource.spec.target_ref.name && m.metadata.deletion_timestamp.is_none())
+        .map(|m| age(m))
+        .filter(|other| *other < mine)
+        .min()
+        .map(|(_, name)| name)
+}

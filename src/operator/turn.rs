@@ -1,0 +1,324 @@
+//! One turn of the loop for one resource: observe → orient → decide → intend → act → conclude → report.
+//!
+//! Each step is a call that takes the value before it and gives the next; what is remembered between turns lives
+//! in [`Life`] and, as far as it must survive a restart, in status and ledger.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use super::farewell;
+use super::fleet;
+use super::report;
+use super::target;
+use super::telemetry::Phase;
+use super::world::World;
+use crate::act;
+use crate::api::MatVerseScaling;
+use crate::decide::situation::{Action, GateView, Memory, ObjectRef, Plan, Situation, Standing};
+use crate::decide::{self, Decision};
+use crate::ledger::{LedgerError, Outcome, Recorded};
+use crate::observe::signals::Defaults;
+use crate::observe::{Observed, SignalPlan};
+use crate::orient::Estimator;
+
+/// What one resource's loop remembers between turns.
+#[derive(Default)]
+pub struct Life {
+    /// uid of the resource this life belongs to: a recreated one starts afresh.
+    uid: Option<String>,
+    estimator: Estimator,
+    warm: bool,
+    pub(super) memory: Memory,
+    pub(super) target: target::Known,
+    /// Last change of mind that was recorded while not acting, and when.
+    noted: Option<(Action, i32, Timestamp)>,
+    pub(super) reported: report::Reported,
+}
+
+/// Why a turn ended early. Nothing was done that is not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum TurnError {
+    /// The resource cannot be evaluated as it is written.
+    #[error("{}", .0.join("; "))]
+    Invalid(Vec<String>),
+    /// The ledger did not take an entry.
+    #[error("ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The API server did not answer.
+    #[error("API server: {0}")]
+    Api(String),
+}
+
+impl TurnError {
+    /// A bounded name for metrics.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "invalid_spec",
+            Self::Ledger(_) => "ledger",
+            Self::Api(_) => "api",
+        }
+    }
+}
+
+/// Runs one turn; the rest until the next one, or `None` when the resource is gone.
+pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) -> Option<Duration> {
+    let Some(found) = fleet::scaling(world, namespace, name) else {
+        world.telemetry.forget(namespace, name);
+        return None;
+    };
+    let resource = match &found.0 {
+        Ok(resource) => resource,
+        Err(invalid) => {
+            report::unreadable(world, namespace, name, &invalid.error).await;
+            return Some(Duration::from_secs(60));
+        }
+    };
+    if life.uid != resource.uid() {
+        *life = Life::default();
+        life.uid = resource.uid();
+        life.memory = recall(world, resource);
+    }
+    if resource.metadata.deletion_timestamp.is_some() {
+        return farewell::turn(world, resource, life).await;
+    }
+    let rest = Duration::from_secs(resource.spec.interval_seconds.into());
+    let began = world.clock.monotonic();
+    match once(world, resource, life).await {
+        Ok(()) => {}
+        Err(TurnError::Invalid(all)) => report::invalid(world, resource, &all, life).await,
+        Err(error) => {
+            world.telemetry.reconcile_error(error.kind());
+            tracing::warn!(%namespace, %name, %error, "the turn ended early");
+        }
+    }
+    let took = world.clock.monotonic().since(began);
+    world.telemetry.turn(took);
+    Some(rest.saturating_sub(took).max(Duration::from_millis(50)))
+}
+
+/// What status remembers from before a restart; what makes no sense there holds us back, and is said.
+fn recall(world: &World, resource: &MatVerseScaling) -> Memory {
+    let Some(status) = &resource.status else { return Memory::default() };
+    let cooldown = resource.spec.cooldown_seconds;
+    let remembered = super::memory::memory_from_status(status, cooldown, world.clock.now());
+    for doubt in &remembered.doubts {
+        tracing::warn!(name = %resource.name_any(), %doubt, "status was not believed");
+    }
+    remembered.memory
+}
+
+async fn once(world: &World, resource: &MatVerseScaling, life: &mut Life) -> Result<(), TurnError> {
+    resolve_open(world, &object_ref(resource));
+    let mut situation = situation(world, resource, life).await?;
+    let mut decision = timed_decide(world, &situation);
+    if decision.act && matches!(decision.action, Action::ScaleDown | Action::Rollback) {
+        // A store may lag; what takes something away is decided on what the API server says now.
+        let (live, _) = target::read(world, resource, true, &mut life.target).await?;
+        if live != situation.observed.workload {
+            situation.observed.workload = live;
+            decision = timed_decide(world, &situation);
+        }
+    }
+    let recorded = carry_out(world, resource, &situation, decision, life).await?;
+    world.telemetry.timed(Phase::Report, report::report(world, resource, &situation, &recorded, life)).await;
+    let borrowed = life.memory.retune_trial.is_some();
+    farewell::keep(world, resource, borrowed).await
+}
+
+/// Observe and orient, and everything else a decision may depend on.
+pub(super) async fn situation(
+    world: &World,
+    resource: &MatVerseScaling,
+    life: &mut Life,
+) -> Result<Situation, TurnError> {
+    let mut invalid = decide::refused(&resource.spec);
+    let planned = world.signals.plan(
+        &resource.spec.profile,
+        &resource.spec.signals,
+        Defaults::default(),
+        &resource.namespace().unwrap_or_default(),
+        &resource.spec.target_ref.name,
+    );
+    let plan = match planned {
+        Ok(plan) => plan,
+        Err(errors) => {
+            invalid.extend(errors.iter().map(ToString::to_string));
+            return Err(TurnError::Invalid(invalid));
+        }
+    };
+    if !invalid.is_empty() {
+        return Err(TurnError::Invalid(invalid));
+    }
+    let (observed, behind) =
+        world.telemetry.timed(Phase::Observe, observe(world, resource, &plan, life)).await?;
+    let settings = decide::settings(&resource.spec);
+    if !life.warm {
+        warm_up(world, resource, &plan, &observed, &settings, life).await;
+    }
+    let began = world.clock.monotonic();
+    let picture = life.estimator.orient(&observed, &settings);
+    world.telemetry.phase(Phase::Orient, world.clock.monotonic().since(began));
+    let object = object_ref(resource);
+    Ok(Situation {
+        now: observed.at,
+        spec: resource.spec.clone(),
+        picture,
+        memory: life.memory.clone(),
+        gate: gate_view(world, resource, observed.at),
+        standing: standing(world, resource, &object, behind),
+        observed,
+        object,
+    })
+}
+
+fn timed_decide(world: &World, situation: &Situation) -> Decision {
+    let began = world.clock.monotonic();
+    let decision = decide::decide(situation);
+    world.telemetry.phase(Phase::Decide, world.clock.monotonic().since(began));
+    world.telemetry.decided(decision.action, decision.mode);
+    decision
+}
+
+fn object_ref(resource: &MatVerseScaling) -> ObjectRef {
+    ObjectRef {
+        namespace: resource.namespace().unwrap_or_default(),
+        name: resource.name_any(),
+        uid: resource.uid().unwrap_or_default(),
+        target: resource.spec.target_ref.name.clone(),
+    }
+}
+
+/// An act of ours without an outcome comes before anything new.
+///
+/// Turns of one resource follow each other, so an intent that is open now was left by a turn that was cut short.
+/// Opening the ledger anew is the one way to settle it: a new epoch, a fence, then what the target says.
+fn resolve_open(world: &World, object: &ObjectRef) {
+    if world.ledger.get().is_ok_and(|ledger| ledger.unresolved(object).is_some()) {
+        world.ledger.set(Err("an act without an outcome is being settled".into()));
+    }
+}
+
+/// Reads signals and workload at one evaluation time; whether the facts may be behind a write of ours.
+async fn observe(
+    world: &World,
+    resource: &MatVerseScaling,
+    plan: &SignalPlan,
+    life: &mut Life,
+) -> Result<(Observed, bool), TurnError> {
+    let at = world.clock.now();
+    let (workload, behind) = target::read(world, resource, false, &mut life.target).await?;
+    let namespace = resource.namespace().unwrap_or_default();
+    let name = &resource.spec.target_ref.name;
+    let evidence = world.signals.read(plan, &namespace, name, workload.as_ref(), at).await;
+    Ok((Observed { at, evidence, workload }, behind))
+}
+
+/// Replays recent history through the estimator, so that the first turn decides as if it were not the first.
+async fn warm_up(
+    world: &World,
+    resource: &MatVerseScaling,
+    plan: &SignalPlan,
+    observed: &Observed,
+    settings: &crate::orient::Settings,
+    life: &mut Life,
+) {
+    let namespace = resource.namespace().unwrap_or_default();
+    let name = &resource.spec.target_ref.name;
+    let interval = resource.spec.interval_seconds;
+    let past = world.signals.history(plan, &namespace, name, observed, interval).await;
+    tracing::info!(%namespace, name = %resource.name_any(), turns = past.len(), "warm start");
+    for earlier in past {
+        life.estimator.orient(&earlier, settings);
+    }
+    life.warm = true;
+}
+
+fn standing(world: &World, resource: &MatVerseScaling, object: &ObjectRef, behind: bool) -> Standing {
+    let ledger = world.ledger.get();
+    Standing {
+        ledger_available: ledger.is_ok(),
+        unresolved_act: ledger.is_ok_and(|l| l.unresolved(object).is_some()),
+        namespace_may_act: world.config.may_act(&object.namespace),
+        older_claim: target::older_claim(world, resource),
+        facts_behind: behind,
+    }
+}
+
+fn gate_view(world: &World, resource: &MatVerseScaling, now: Timestamp) -> GateView {
+    let Some(gate) = &resource.spec.gate_ref else { return GateView::None };
+    let namespace = resource.namespace().unwrap_or_default();
+    match fleet::gate_of(world, &namespace, &gate.name).as_deref() {
+        Some(kube::core::DeserializeGuard(Ok(found))) => {
+            let patience = i64::from(found.spec.interval_seconds) * 3 + 5;
+            world.gates.get(&namespace, &gate.name, now, patience)
+        }
+        Some(kube::core::DeserializeGuard(Err(_))) | None => GateView::Unknown,
+    }
+}
+
+/// intend → act → conclude; or nothing, where the decision is only shown.
+pub(super) async fn carry_out(
+    world: &World,
+    resource: &MatVerseScaling,
+    situation: &Situation,
+    decision: Decision,
+    life: &mut Life,
+) -> Result<Recorded, TurnError> {
+    let Some(ledger) = world.ledger.get().ok().filter(|_| world.leadership.is_leader()) else {
+        return Ok(Recorded::unchanged(decision));
+    };
+    let now = || world.clock.now();
+    if !decision.act || decision.plan == Plan::Nothing {
+        if changed_its_mind(situation, &decision, life) {
+            return Ok(world.telemetry.timed(Phase::Ledger, ledger.note_decision(decision, now())).await?);
+        }
+        return Ok(Recorded::unchanged(decision));
+    }
+    if matches!(decision.plan, Plan::Retune { restore: false, .. }) {
+        farewell::keep(world, resource, true).await?;
+    }
+    let action = decision.action;
+    let intended = world.telemetry.timed(Phase::Ledger, ledger.intend(situation, decision, now())).await?;
+    let acted = world.telemetry.timed(Phase::Act, act::act(&world.client, intended, &now)).await;
+    world.telemetry.executed(action, acted.outcome().as_str());
+    let recorded = world.telemetry.timed(Phase::Ledger, conclude(&ledger, acted)).await?;
+    if let Some(Outcome::Applied { resource_version, .. }) = recorded.outcome()
+        && action != Action::Retune
+    {
+        life.target.written = resource_version.parse().ok();
+    }
+    Ok(recorded)
+}
+
+/// The outcome of an act must stand in the ledger: it is offered again until it does, within the turn's bound.
+async fn conclude(ledger: &crate::ledger::Ledger, acted: crate::ledger::Acted) -> Result<Recorded, LedgerError> {
+    for wait in [1, 2, 5, 10, 20] {
+        match ledger.conclude(acted.clone()).await {
+            Err(error) if !error.is_final() => {
+                tracing::warn!(%error, "an outcome is not recorded yet");
+                tokio::time::sleep(Duration::from_secs(wait)).await;
+            }
+            answer => return answer,
+        }
+    }
+    ledger.conclude(acted).await
+}
+
+/// A change of what would be done is recorded, at most once per resource and cooldown.
+fn changed_its_mind(situation: &Situation, decision: &Decision, life: &mut Life) -> bool {
+    let would = (decision.action, decision.want);
+    let rest = i64::from(situation.spec.cooldown_seconds.max(situation.spec.interval_seconds));
+    let due = match life.noted {
+        None => decision.action != Action::Noop,
+        Some((action, want, at)) => {
+            (action, want) != would && situation.now.duration_since(at).as_secs() >= rest
+        }
+    };
+    if due {
+        life.noted = Some((would.0, would.1, situation.now));
+    }
+    due
+}

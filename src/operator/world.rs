@@ -1,0 +1,124 @@
+//! What every turn of the operator shares.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::Semaphore;
+
+use super::clock::Clock;
+use super::config::Config;
+use super::events::Events;
+use super::leader::Leadership;
+use super::stores::Stores;
+use super::telemetry::Telemetry;
+use crate::decide::situation::GateView;
+use crate::ledger::Ledger;
+use crate::observe::Signals;
+
+/// Shared by all turns.
+pub struct World {
+    /// The API server.
+    pub client: Client,
+    /// The operator's configuration.
+    pub config: Config,
+    /// The one clock.
+    pub clock: Clock,
+    /// The watches.
+    pub stores: Stores,
+    /// The sources.
+    pub signals: Signals,
+    /// Metrics.
+    pub telemetry: Arc<Telemetry>,
+    /// Events.
+    pub events: Arc<Events>,
+    /// Who writes, as ledger entries name it.
+    pub actor: String,
+    /// Whether this process leads.
+    pub leadership: Leadership,
+    /// The ledger, where it can be written.
+    pub ledger: LedgerDoor,
+    /// What the gates answered last.
+    pub gates: GateBoard,
+    /// Turns under way at once.
+    pub turns: Semaphore,
+}
+
+/// The ledger as turns see it: open, or closed with a reason.
+pub struct LedgerDoor {
+    state: RwLock<Result<Arc<Ledger>, String>>,
+}
+
+impl Default for LedgerDoor {
+    fn default() -> Self {
+        Self { state: RwLock::new(Err("not opened yet".into())) }
+    }
+}
+
+impl LedgerDoor {
+    /// The ledger, or why no act can be recorded.
+    pub fn get(&self) -> Result<Arc<Ledger>, String> {
+        let state = self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let ledger = state.clone()?;
+        ledger.available()?;
+        Ok(ledger)
+    }
+
+    /// Whether it must be opened (again).
+    pub fn is_closed(&self) -> bool {
+        self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_err()
+    }
+
+    /// Opens or closes the door.
+    pub fn set(&self, state: Result<Arc<Ledger>, String>) {
+        *self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = state;
+    }
+}
+
+/// The last answer of each gate, with its time: an old answer is no answer.
+#[derive(Default)]
+pub struct GateBoard {
+    answers: RwLock<HashMap<(String, String), (GateView, Timestamp)>>,
+}
+
+impl GateBoard {
+    /// Puts up an answer.
+    pub fn put(&self, namespace: &str, name: &str, view: GateView, at: Timestamp) {
+        let mut answers = self.answers.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        answers.insert((namespace.to_owned(), name.to_owned()), (view, at));
+    }
+
+    /// Takes an answer down: the gate is gone.
+    pub fn remove(&self, namespace: &str, name: &str) {
+        let mut answers = self.answers.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        answers.remove(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    /// The answer, where it is younger than `seconds`; otherwise `Unknown`.
+    pub fn get(&self, namespace: &str, name: &str, now: Timestamp, seconds: i64) -> GateView {
+        let answers = self.answers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match answers.get(&(namespace.to_owned(), name.to_owned())) {
+            Some((view, at)) if now.duration_since(*at).as_secs() <= seconds => *view,
+            _ => GateView::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_or_absent_answer_of_a_gate_is_unknown() {
+        let board = GateBoard::default();
+        let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let later: Timestamp = "2026-01-01T00:01:00Z".parse().unwrap();
+        assert_eq!(board.get("a", "g", at, 45), GateView::Unknown);
+        board.put("a", "g", GateView::Admit, at);
+        assert_eq!(board.get("a", "g", at, 45), GateView::Admit);
+        assert_eq!(board.get("a", "g", later, 45), GateView::Unknown);
+        board.remove("a", "g");
+        assert_eq!(board.get("a", "g", at, 45), GateView::Unknown);
+    }
+}

@@ -1,0 +1,350 @@
+//! One signal's filter, with noises learned from its own innovations.
+//!
+//! ```text
+//!  sample ─► predict ─► innovation ─► clip at 10σ ─► update ─► learn R, σ² ─► NIS monitor
+//!                                         └─ flagged: nothing is learned
+//! ```
+//!
+//! - **R and σ²** by the gradient of the likelihood of the innovations in (ln R, ln σ²), scaled by its information
+//!   (recursive maximum likelihood; Ljung & Söderström 1983, ch. 3), with the forgetting factor λ.
+//!   The textbook pair `R ← λR + (1−λ)(ε² + HP⁺Hᵀ)`, `Q ← λQ + (1−λ)K y yᵀ Kᵀ` matches the *size* of the innovations
+//!   alone, and for a level R = (1−K)·C₀, Q = K²·C₀ solve it at **every** gain K: a jump of R is booked on Q for
+//!   good. The likelihood sees their autocorrelation too. The rule for R is its first term.
+//! - **Bounds**: √(σ²τ³/3), what one turn τ adds to the level, stays within [qMin,qMax] × the signal's scale.
+//! - **λ = .98** for every signal: a memory of 50 samples. While n < 50 the gain is 1/(n+2), as for a mean.
+//! - **Flagged samples** (beyond 10σ) move the state by 10σ at most and teach nothing. Two in a row on one side
+//!   are no outliers but a new level: its variance is opened. A quarter of the last samples flagged means the
+//!   noise itself grew, and then it is learned after all.
+
+use jiff::Timestamp;
+use nalgebra::{Matrix2, Vector2};
+
+use super::Estimate;
+use super::consistency::Monitor;
+use super::kalman::{Innovation, Motion, State, transition};
+use super::special::surprise_normal;
+
+/// Forgetting factor of R, σ² and scale; one for all signals.
+pub const LAMBDA: f64 = 0.98;
+/// Huber bound on an innovation, in its standard deviations.
+pub const CLIP: f64 = 10.0;
+/// Samples below which a surprise is not stated: R is still a guess.
+pub const WARM: u32 = 5;
+/// Longest gap that is extrapolated over, s; beyond it nothing is known of the slope.
+const LONGEST_GAP: f64 = 3600.0;
+/// Values beyond this are no measurement of anything, and their squares would overflow.
+const ABSURD: f64 = 1e50;
+
+/// What a channel is told with each sample.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Length of one turn, s.
+    pub interval: f64,
+    /// Smallest process noise a turn, as a share of the scale.
+    pub q_min: f64,
+    /// Largest process noise a turn, as a share of the scale.
+    pub q_max: f64,
+    /// Smallest measurement variance (Poisson for counts), in the signal's unit squared.
+    pub r_floor: f64,
+    /// Variance of this sample alone, on top of R (a doubtful one); it is then weighted down.
+    pub r_extra: f64,
+}
+
+/// A filter over one signal and what it has learned.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    motion: Motion,
+    state: State,
+    at: Option<Timestamp>,
+    r: f64,
+    ln_process: f64,
+    sensitivity: Sensitivity,
+    scale: f64,
+    samples: u32,
+    /// Flagged samples in a row; the sign is their side.
+    streak: i32,
+    flagged_share: f64,
+    last: Last,
+    monitor: Monitor,
+}
+
+/// The last innovation, for the picture.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    nis: f64,
+    anomaly: f64,
+    standardised: f64,
+}
+
+/// Derivatives of the filter with respect to ln R and ln σ², and the information gathered on both.
+#[derive(Clone, Copy, Debug)]
+struct Sensitivity {
+    x: [Vector2<f64>; 2],
+    p: [Matrix2<f64>; 2],
+    information: Matrix2<f64>,
+}
+
+impl Default for Sensitivity {
+    fn default() -> Self {
+        Self { x: [Vector2::zeros(); 2], p: [Matrix2::zeros(); 2], information: Matrix2::zeros() }
+    }
+}
+
+impl Sensitivity {
+    /// Keeps the first steps, which know nothing yet, small.
+    const PRIOR: f64 = 0.02;
+    /// Largest step of a logarithm at one sample.
+    const STEP: f64 = 0.3;
+
+    /// Forgets the derivatives (they belong to a state that was replaced), not the information.
+    fn reset(&mut self) {
+        *self = Self { information: self.information, ..Self::default() };
+    }
+
+    /// Carries the derivatives through one predict and update, and gives the step of (ln R, ln σ²).
+    /// `residual` is the clipped one, `noise` the derivatives of the predicted covariance and of R by themselves.
+    fn step(
+        &mut self,
+        innovation: &Innovation,
+        residual: f64,
+        over: Matrix2<f64>,
+        noise: [(Matrix2<f64>, f64); 2],
+        rate: f64,
+    ) -> Vector2<f64> {
+        let Innovation { variance, gain: k, .. } = *innovation;
+        let nis = residual * residual / variance;
+        let mut score = Vector2::zeros();
+        let mut relative = Vector2::zeros();
+        let mut scaled = Vector2::zeros();
+        for (i, (process, measurement)) in noise.into_iter().enumerate() {
+            let dx = over * self.x[i];
+            let dp = over * self.p[i] * over.transpose() + process;
+            let d_variance = dp[(0, 0)] + measurement;
+            let d_residual = -dx[0];
+            relative[i] = d_variance / variance;
+            scaled[i] = d_residual / variance.sqrt();
+            score[i] = 0.5 * relative[i] * (nis - 1.0) - residual * d_residual / variance;
+            let dk = Vector2::new(dp[(0, 0)], dp[(0, 1)]) / variance - k * relative[i];
+            self.x[i] = dx + dk * residual + k * d_residual;
+            self.p[i] =
+                dp - (dk * k.transpose() + k * dk.transpose()) * variance - k * k.transpose() * d_variance;
+        }
+        let seen = relative * relative.transpose() * 0.5 + scaled * scaled.transpose();
+        self.information += (seen - self.information) * rate;
+        let weighted = self.information + Matrix2::identity() * Self::PRIOR;
+        let step = weighted.try_inverse().map_or(Vector2::zeros(), |inverse| inverse * score * rate);
+        let finite = |m: &Matrix2<f64>| m.iter().all(|v| v.is_finite());
+        let sound = self.p.iter().all(finite)
+            && self.x.iter().all(|x| x.iter().all(|v| v.is_finite()))
+            && finite(&self.information);
+        if !sound || !step.iter().all(|v| v.is_finite()) {
+            *self = Self::default();
+            return Vector2::zeros();
+        }
+        step.map(|v| v.clamp(-Self::STEP, Self::STEP))
+    }
+}
+
+impl Channel {
+    /// A channel without a sample.
+    #[must_use]
+    pub fn new(motion: Motion) -> Self {
+        Self {
+            motion,
+            state: State::new(0.0, 1.0, 1.0),
+            at: None,
+            r: 1.0,
+            ln_process: 0.0,
+            sensitivity: Sensitivity::default(),
+            scale: 0.0,
+            samples: 0,
+            streak: 0,
+            flagged_share: 0.0,
+            last: Last::default(),
+            monitor: Monitor::default(),
+        }
+    }
+
+    /// Samples seen.
+    #[must_use]
+    pub fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// Time of the last sample.
+    #[must_use]
+    pub fn at(&self) -> Option<Timestamp> {
+        self.at
+    }
+
+    /// Learned measurement variance R.
+    #[must_use]
+    pub fn measurement_noise(&self) -> f64 {
+        self.r
+    }
+
+    /// Learned process intensity σ².
+    #[must_use]
+    pub fn process_noise(&self) -> f64 {
+        libm::exp(self.ln_process)
+    }
+
+    /// The monitor of its innovations.
+    #[must_use]
+    pub fn monitor(&self) -> &Monitor {
+        &self.monitor
+    }
+
+    /// Takes a sample in. Gives its standardised innovation, or `None` where it is not a new one (the same
+    /// sample read again, an earlier one) or no measurement (not finite, beyond 1e50).
+    pub fn observe(&mut self, value: f64, at: Timestamp, limits: &Limits) -> Option<f64> {
+        if !value.is_finite() || value.abs() > ABSURD {
+            return None;
+        }
+        let Some(before) = self.at else {
+            self.start(value, at, limits);
+            return Some(0.0);
+        };
+        let gap = seconds(before, at);
+        if gap <= 0.0 {
+            return None;
+        }
+        if gap > LONGEST_GAP {
+            let samples = self.samples;
+            self.start(value, at, limits);
+            self.samples = samples.saturating_add(1);
+            return Some(0.0);
+        }
+        self.step(value, gap.max(1e-3), limits);
+        self.at = Some(at);
+        Some(self.last.standardised)
+    }
+
+    fn start(&mut self, value: f64, at: Timestamp, limits: &Limits) {
+        self.scale = value.abs();
+        let rough = 0.05 * self.scale;
+        self.r = (rough * rough).max(self.r_floor(limits));
+        let (low, high) = self.process_bounds(limits);
+        self.ln_process = 0.5 * (low + high);
+        // A slope of a twentieth of the scale per turn is as much as one expects before the second sample.
+        let slope = (rough / limits.interval).max(1e-9);
+        self.state = State::new(value, self.r, slope * slope);
+        if self.motion == Motion::Level {
+            self.state.p[(1, 1)] = 0.0;
+        }
+        self.sensitivity.reset();
+        self.streak = 0;
+        self.last = Last::default();
+        self.samples = 1;
+        self.at = Some(at);
+    }
+
+    fn r_floor(&self, limits: &Limits) -> f64 {
+        let relative = 1e-3 * self.scale;
+        (relative * relative).max(limits.r_floor).max(1e-20)
+    }
+
+    /// Bounds of ln σ².
+    fn process_bounds(&self, limits: &Limits) -> (f64, f64) {
+        let tau = limits.interval;
+        let unit = self.motion.covariance(tau)[(0, 0)];
+        let at = |q: f64| {
+            let sd = q.max(1e-6) * self.scale.max(1e-9);
+            libm::log(sd * sd / unit)
+        };
+        (at(limits.q_min), at(limits.q_max))
+    }
+
+    fn step(&mut self, value: f64, dt: f64, limits: &Limits) {
+        let gain = (1.0 - LAMBDA).max(1.0 / (f64::from(self.samples) + 2.0));
+        self.scale += gain * (value.abs() - self.scale);
+        let r = self.r.max(self.r_floor(limits)) + limits.r_extra;
+        let mut predicted = self.state.predict(dt, self.motion, self.process_noise());
+        let mut innovation = predicted.innovation(value, r);
+        let mut sigma = innovation.variance.sqrt();
+
+        let flagged = innovation.residual.abs() > CLIP * sigma;
+        self.flagged_share += 0.1 * (f64::from(u8::from(flagged)) - self.flagged_share);
+        let side = if innovation.residual > 0.0 { 1 } else { -1 };
+        self.streak = match flagged {
+            true if self.streak.signum() == side => self.streak.saturating_add(side),
+            true => side,
+            false => 0,
+        };
+        self.note(&innovation, dt);
+
+        if self.streak.abs() >= 2 {
+            // A new level, not an outlier: let the filter go there. The slope keeps its own variance, so that
+            // the jump is not read as a trend.
+            predicted.p[(0, 0)] += innovation.residual * innovation.residual;
+            innovation = predicted.innovation(value, r);
+            sigma = innovation.variance.sqrt();
+            self.sensitivity.reset();
+            self.streak = 0;
+        }
+        let residual = innovation.residual.clamp(-CLIP * sigma, CLIP * sigma);
+        self.state = predicted.update(&innovation, residual, r);
+        self.samples = self.samples.saturating_add(1);
+
+        if !flagged || self.flagged_share > 0.25 {
+            self.learn(&innovation, residual, dt, gain, limits);
+        } else {
+            self.sensitivity.reset();
+        }
+    }
+
+    /// The innovation as the picture and the monitor see it: before it is clipped or its variance opened.
+    fn note(&mut self, innovation: &Innovation, dt: f64) {
+        let nis = innovation.nis();
+        let warm = self.samples >= WARM;
+        self.last = Last {
+            nis,
+            anomaly: if warm { surprise_normal(nis) } else { 0.0 },
+            standardised: innovation.residual / innovation.variance.sqrt(),
+        };
+        if warm {
+            self.monitor.push(nis, dt);
+        }
+    }
+
+    fn learn(&mut self, innovation: &Innovation, residual: f64, dt: f64, rate: f64, limits: &Limits) {
+        let process = self.motion.covariance(dt) * self.process_noise();
+        let noise = [(Matrix2::zeros(), self.r), (process, 0.0)];
+        let step = self.sensitivity.step(innovation, residual, transition(dt), noise, rate);
+        let floor = self.r_floor(limits);
+        let ceiling = (10.0 * self.scale).max(1e-9);
+        self.r = (self.r * libm::exp(step[0])).clamp(floor, (ceiling * ceiling).max(floor));
+        let (low, high) = self.process_bounds(limits);
+        self.ln_process = (self.ln_process + step[1]).clamp(low, high);
+    }
+
+    /// State at `at` (predicted, with the variance that this costs) and a sample's forecast `horizon` s later.
+    #[must_use]
+    pub fn estimate(&self, at: Timestamp, horizon: f64) -> Option<Estimate> {
+        let last = self.at?;
+        let gap = seconds(last, at).clamp(0.0, LONGEST_GAP);
+        let now = self.state.predict(gap, self.motion, self.process_noise());
+        let ahead = now.predict(horizon.clamp(0.0, LONGEST_GAP), self.motion, self.process_noise());
+        Some(Estimate {
+            level: now.x[0],
+            slope: now.x[1],
+            level_sd: now.p[(0, 0)].sqrt(),
+            slope_sd: now.p[(1, 1)].sqrt(),
+            forecast: ahead.x[0],
+            forecast_sd: (ahead.p[(0, 0)] + self.r).sqrt(),
+            nis: self.last.nis,
+            anomaly: self.last.anomaly,
+            samples: self.samples,
+        })
+    }
+}
+
+/// Seconds from `from` to `to`, with fraction; negative where `to` is earlier.
+#[must_use]
+pub fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64()
+}
+
+#[cfg(test)]
+#[path = "adapt_tests.rs"]
+mod tests;

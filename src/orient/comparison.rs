@@ -1,0 +1,398 @@
+//! Which revision is compared with which baseline, on latency, errors and Ω.
+//!
+//! ```text
+//!                 rollout starts                      now
+//!  ───────────────────┼────────────────────────────────┤
+//!   window before:    │ since: one look per new sample
+//!   ≤ 200 samples ────┘   · old pods beside the new? a pair per turn        (SideBySide)
+//!   frozen                · else against the window's 90 % point + margin  (Before)
+//! ```
+//!
+//! Everything is keyed on the current revision's pod-template-hash and start: a new rollout (or a rollback)
+//! resets it, and samples are told apart by their own times, so replayed history gives the same answer.
+//! The window before begins at the rollout before, so a bad revision that was reverted sets no baseline.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+
+use super::adapt::seconds;
+use super::sequential::Sequential;
+use super::settings::Settings;
+use super::special::upper_quantile;
+use super::{Baseline, Comparison};
+use crate::observe::reading::{RevisionReadings, SignalName};
+use crate::observe::workload::Workload;
+
+/// Samples of the window before a rollout.
+const WINDOW: usize = 200;
+/// Samples kept: the window and what came since, should the rollout be noticed late.
+const KEPT: usize = 400;
+/// A window below this is no baseline.
+const SMALLEST_BASELINE: usize = 10;
+/// Share of the baseline's samples that "worse" must exceed.
+const POINT: f64 = 0.9;
+/// Load per replica above this multiple of the baseline's 90 % point explains an excess.
+const LOAD: f64 = 1.2;
+/// A run of bad samples that has lasted this long outlives a single good one.
+const ESTABLISHED: u32 = 3;
+
+/// Samples nearer than this to the last look, s, are the same scrape seen twice.
+const THIN_SECONDS: f64 = 1.0;
+
+/// The signals that can be compared: which way is worse, and how much always counts as equal (in the signal's
+/// unit), so that a baseline of zeros has a margin too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Judged {
+    /// p95, ms; 1 ms counts as equal.
+    Latency,
+    /// Share of failed requests; one in a hundred counts as equal.
+    Errors,
+    /// Ω; less is worse; .02 counts as equal.
+    Omega,
+}
+
+impl Judged {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Latency, Self::Errors, Self::Omega];
+
+    fn name(self) -> SignalName {
+        match self {
+            Self::Latency => SignalName::LATENCY,
+            Self::Errors => SignalName::ERRORS,
+            Self::Omega => SignalName::OMEGA,
+        }
+    }
+
+    /// +1 where more is worse.
+    fn sign(self) -> f64 {
+        match self {
+            Self::Latency | Self::Errors => 1.0,
+            Self::Omega => -1.0,
+        }
+    }
+
+    fn equal_within(self) -> f64 {
+        match self {
+            Self::Latency => 1.0,
+            Self::Errors => 0.01,
+            Self::Omega => 0.02,
+        }
+    }
+
+    /// Margin over a baseline value, in the signal's unit.
+    fn margin(self, baseline: f64, relative: f64) -> f64 {
+        (relative * baseline.abs()).max(self.equal_within())
+    }
+
+    /// Whether a value is trouble by itself.
+    fn misses(self, value: f64, settings: &Settings) -> bool {
+        match self {
+            Self::Latency => settings.latency_target_ms.is_some_and(|target| value > target),
+            Self::Errors => value > settings.errors_above,
+            Self::Omega => value < settings.omega_below,
+        }
+    }
+}
+
+/// What the workload carried when a sample was taken, per ready replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Load {
+    /// Requests a second.
+    pub throughput: Option<f64>,
+    /// Utilisation of the cpu request.
+    pub cpu: Option<f64>,
+    /// Whether one of the two is named at all: if so and it is not fresh, nobody can say.
+    pub named: bool,
+}
+
+/// One sample of a judged signal.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at: Timestamp,
+    value: f64,
+    load: Load,
+}
+
+/// A run of bad samples.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    onset: Option<Timestamp>,
+    bad: u32,
+    good: u32,
+}
+
+impl Run {
+    /// A run ends at a good sample, an established one at two in a row.
+    fn push(&mut self, at: Timestamp, bad: bool) {
+        if bad {
+            self.onset.get_or_insert(at);
+            self.bad = self.bad.saturating_add(1);
+            self.good = 0;
+        } else {
+            self.good = self.good.saturating_add(1);
+            if self.bad < ESTABLISHED || self.good >= 2 {
+                *self = Self::default();
+            }
+        }
+    }
+}
+
+/// The window before the rollout, frozen.
+#[derive(Clone, Debug)]
+struct Window {
+    /// Typical value.
+    median: f64,
+    /// Value that speaks for "worse" when passed.
+    threshold: f64,
+    /// Value that speaks for "not worse" when not passed.
+    equal: f64,
+    throughput: Option<f64>,
+    cpu: Option<f64>,
+}
+
+impl Window {
+    fn of(samples: &[Sample], judged: Judged, margin: f64) -> Option<Self> {
+        let samples = &samples[samples.len().saturating_sub(WINDOW)..];
+        if samples.len() < SMALLEST_BASELINE {
+            return None;
+        }
+        let sign = judged.sign();
+        // Ascending badness, whichever way is worse.
+        let mut bad: Vec<f64> = samples.iter().map(|s| sign * s.value).collect();
+        bad.sort_unstable_by(f64::total_cmp);
+        let median = sign * upper_quantile(&bad, 0.5)?;
+        let point = sign * upper_quantile(&bad, POINT)?;
+        let load = |of: &dyn Fn(&Load) -> Option<f64>| {
+            let mut values: Vec<f64> = samples.iter().filter_map(|s| of(&s.load)).collect();
+            values.sort_unstable_by(f64::total_cmp);
+            (values.len() >= SMALLEST_BASELINE).then(|| upper_quantile(&values, POINT)).flatten()
+        };
+        Some(Self {
+            median,
+            threshold: point + sign * judged.margin(point, margin),
+            equal: median + sign * judged.margin(median, margin),
+            throughput: load(&|l| l.throughput),
+            cpu: load(&|l| l.cpu),
+        })
+    }
+
+    /// Whether load per replica explains an excess. Throughput says it best; cpu stands in where throughput is
+    /// not measured (a revision that burns cpu is then excused: hold, rather than blame on no evidence). Where
+    /// a load signal is named but cannot be read, it might explain it.
+    fn explained_by(&self, load: &Load) -> bool {
+        match (self.throughput, load.throughput, self.cpu, load.cpu) {
+            (Some(before), Some(now), _, _) | (_, _, Some(before), Some(now)) => now > LOAD * before,
+            _ => load.named,
+        }
+    }
+}
+
+/// Comparison of one signal since one rollout.
+#[derive(Clone, Debug, Default)]
+struct Track {
+    samples: VecDeque<Sample>,
+    window: Option<Window>,
+    before: Sequential,
+    beside: Sequential,
+    last_pair: Option<(Timestamp, Timestamp)>,
+    pair_levels: (f64, f64),
+    run: Run,
+    /// Whether the last sample was one since the rollout.
+    since: bool,
+    recent: VecDeque<f64>,
+}
+
+/// The comparisons of one workload.
+#[derive(Clone, Debug, Default)]
+pub struct Comparer {
+    key: Option<(String, Timestamp)>,
+    tracks: BTreeMap<Judged, Track>,
+}
+
+/// A judged value and the time of its sample.
+pub type Judgement = (f64, Timestamp);
+
+impl Comparer {
+    /// Takes in a turn. `value` gives the fresh value of a judged signal out of the workload's readings, and
+    /// `of_revision` out of one revision's.
+    pub fn observe(
+        &mut self,
+        workload: Option<&Workload>,
+        value: impl Fn(Judged) -> Option<Judgement>,
+        by_revision: &RevisionReadings,
+        of_revision: impl Fn(Judged, &str) -> Option<Judgement>,
+        load: Load,
+        settings: &Settings,
+    ) {
+        let key = workload.map(|w| (w.current.pod_template_hash.clone(), w.current.started_at));
+        let rolled = key.is_some() && key != self.key;
+        if rolled {
+            self.key.clone_from(&key);
+        }
+        for judged in Judged::ALL {
+            let fresh = value(judged);
+            if fresh.is_none() && !self.tracks.contains_key(&judged) && by_revision.is_empty() {
+                continue;
+            }
+            let track = self.tracks.entry(judged).or_default();
+            if let (true, Some(workload)) = (rolled, workload) {
+                track.restart(workload, judged, settings);
+            }
+            if let Some((value, at)) = fresh {
+                track.push(Sample { at, value, load }, self.key.as_ref().map(|k| k.1), judged, settings);
+            }
+            if let Some(workload) = workload {
+                let current = of_revision(judged, &workload.current.pod_template_hash);
+                let old = old_revision(workload, by_revision, |hash| of_revision(judged, hash));
+                if let (Some(current), Some(old)) = (current, old) {
+                    track.pair(old, current, workload.current.started_at, judged, settings);
+                }
+            }
+        }
+    }
+
+    /// The comparisons as they stand at `at`, `load` being the present one.
+    #[must_use]
+    pub fn comparisons(&self, at: Timestamp, load: &Load, settings: &Settings) -> Vec<Comparison> {
+        if self.key.is_none() {
+            return Vec::new();
+        }
+        self.tracks
+            .iter()
+            .filter_map(|(judged, track)| track.comparison(*judged, at, load, settings))
+            .collect()
+    }
+}
+
+/// The reading of the newest earlier revision that has one.
+fn old_revision(
+    workload: &Workload,
+    by_revision: &RevisionReadings,
+    of: impl Fn(&str) -> Option<Judgement>,
+) -> Option<Judgement> {
+    let current = workload.current.pod_template_hash.as_str();
+    let known = workload.previous.iter().map(|r| r.pod_template_hash.as_str());
+    let others = by_revision.keys().map(String::as_str);
+    known.chain(others).filter(|hash| *hash != current).find_map(of)
+}
+
+impl Track {
+    /// A new rollout: freeze the window before it, forget all evidence, and take what came since in again.
+    fn restart(&mut self, workload: &Workload, judged: Judged, settings: &Settings) {
+        let started = workload.current.started_at;
+        let earlier = workload.previous.iter().map(|r| r.started_at).filter(|at| *at < started).max();
+        let before: Vec<Sample> = self
+            .samples
+            .iter()
+            .filter(|s| s.at <= started && earlier.is_none_or(|e| s.at > e))
+            .copied()
+            .collect();
+        *self = Self {
+            window: Window::of(&before, judged, settings.equivalence_margin),
+            samples: std::mem::take(&mut self.samples),
+            ..Self::default()
+        };
+        let all: Vec<Sample> = self.samples.iter().copied().collect();
+        for sample in all {
+            self.judge(sample, Some(started), judged, settings);
+        }
+    }
+
+    fn push(&mut self, sample: Sample, started: Option<Timestamp>, judged: Judged, settings: &Settings) {
+        if self.samples.back().is_some_and(|last| seconds(last.at, sample.at) < THIN_SECONDS) {
+            return;
+        }
+        if self.samples.len() == KEPT {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
+        self.judge(sample, started, judged, settings);
+    }
+
+    fn judge(&mut self, sample: Sample, started: Option<Timestamp>, judged: Judged, settings: &Settings) {
+        let excess = |bar: f64| judged.sign() * (sample.value - bar);
+        let passes = self.window.as_ref().is_some_and(|w| excess(w.threshold) > 0.0);
+        let since = started.is_some_and(|started| sample.at > started);
+        if since && !self.since && self.run.bad < ESTABLISHED {
+            // One or two bad samples before a rollout are noise (every tenth is beyond the 90 % point); trouble
+            // that was there before it has shown itself more often.
+            self.run = Run::default();
+        }
+        self.since = since;
+        self.run.push(sample.at, passes || judged.misses(sample.value, settings));
+        if !since {
+            return;
+        }
+        if self.recent.len() == 5 {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(sample.value);
+        if let Some(window) = &self.window {
+            self.before.push(excess(window.threshold), -excess(window.equal));
+        }
+    }
+
+    fn pair(
+        &mut self,
+        old: Judgement,
+        new: Judgement,
+        started: Timestamp,
+        judged: Judged,
+        settings: &Settings,
+    ) {
+        if old.1 <= started || new.1 <= started {
+            return;
+        }
+        if let Some((o, n)) = self.last_pair
+            && (seconds(o, old.1) < THIN_SECONDS || seconds(n, new.1) < THIN_SECONDS)
+        {
+            return;
+        }
+        let margin = judged.margin(old.0, settings.equivalence_margin);
+        self.beside.push_pair(old.0, new.0, margin, judged.sign());
+        let share = 1.0 / f64::from(self.beside.looks().min(5));
+        self.pair_levels.0 += share * (old.0 - self.pair_levels.0);
+        self.pair_levels.1 += share * (new.0 - self.pair_levels.1);
+        self.last_pair = Some((old.1, new.1));
+    }
+
+    fn comparison(
+        &self,
+        judged: Judged,
+        at: Timestamp,
+        load: &Load,
+        settings: &Settings,
+    ) -> Option<Comparison> {
+        // Pairs speak while they come; when the old pods are gone, the window before does.
+        let patience = (3.0 * settings.interval_seconds).max(60.0);
+        let pairing = self.last_pair.is_some_and(|(_, new)| seconds(new, at) <= patience);
+        let side_by_side = self.last_pair.is_some() && (pairing || self.window.is_none());
+        let (baseline, process, levels, load_explains) = if side_by_side {
+            (Baseline::SideBySide, &self.beside, self.pair_levels, false)
+        } else {
+            let window = self.window.as_ref()?;
+            let mut recent: Vec<f64> = self.recent.iter().copied().collect();
+            recent.sort_unstable_by(f64::total_cmp);
+            let current = recent.get(recent.len() / 2).copied().unwrap_or(window.median);
+            (Baseline::Before, &self.before, (window.median, current), window.explained_by(load))
+        };
+        let (e_worse, e_not_worse) = process.values();
+        Some(Comparison {
+            signal: judged.name(),
+            baseline,
+            verdict: process.verdict(settings.alpha),
+            e_worse,
+            e_not_worse,
+            looks: process.looks(),
+            baseline_level: levels.0,
+            current_level: levels.1,
+            onset: self.run.onset,
+            load_explains,
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "comparison_tests.rs"]
+mod tests;

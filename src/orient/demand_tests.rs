@@ -1,0 +1,165 @@
+use super::super::queue::Replica;
+use super::*;
+
+const INTERVAL: f64 = 5.0;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_700_000_000 + seconds).unwrap()
+}
+
+fn limits() -> Limits {
+    Limits { interval: INTERVAL, q_min: 0.001, q_max: 0.1, r_floor: 0.0, r_extra: 0.0 }
+}
+
+fn settings() -> Settings {
+    Settings { interval_seconds: INTERVAL, ..Settings::default() }
+}
+
+/// Feeds `turns` of a constant total, spread over what is ready.
+fn steady(demand: &mut Demand, from: i64, turns: i64, total: f64, ready: i32) {
+    for i in from..from + turns {
+        demand.count(ready, at(5 * i), INTERVAL);
+        demand.utilisation(total / f64::from(ready), at(5 * i), None, &limits());
+    }
+}
+
+fn mean(capacity: Option<Capacity>) -> f64 {
+    match capacity.expect("a model") {
+        Capacity::Utilisation { mean, .. } | Capacity::Queue { mean, .. } => mean,
+    }
+}
+
+#[test]
+fn a_change_of_replicas_is_no_change_of_demand() {
+    let mut demand = Demand::default();
+    steady(&mut demand, 0, 60, 2.8, 4);
+    let before = demand.capacity(at(300), 35.0, true, None, None, &settings()).unwrap();
+    assert_eq!(before.needed(0.95, 100), 5);
+    // Eight ready at once; the mean speaks of the first four for three turns more.
+    for i in 60..90 {
+        demand.count(8, at(5 * i), INTERVAL);
+        let mean = if i < 63 { 0.7 } else { 0.35 };
+        demand.utilisation(mean, at(5 * i), None, &limits());
+        let capacity = demand.capacity(at(5 * i), 35.0, true, None, None, &settings()).unwrap();
+        assert!(
+            capacity.needed(0.95, 100) <= 8,
+            "turn {i}: {capacity:?} needs {}",
+            capacity.needed(0.95, 100)
+        );
+    }
+    assert!((mean(demand.capacity(at(450), 35.0, true, None, None, &settings())) - 2.8).abs() < 0.3);
+}
+
+#[test]
+fn pods_with_a_series_say_how_many_the_mean_speaks_of() {
+    let mut demand = Demand::default();
+    steady(&mut demand, 0, 60, 2.8, 4);
+    for i in 60..66 {
+        demand.count(8, at(5 * i), INTERVAL);
+        demand.utilisation(0.7, at(5 * i), Some(4), &limits());
+    }
+    assert!((mean(demand.capacity(at(330), 35.0, true, None, None, &settings())) - 2.8).abs() < 0.05);
+    // Outside a change, pods that are not scraped still carry load.
+    let mut unscraped = Demand::default();
+    for i in 0..20 {
+        unscraped.count(4, at(5 * i), INTERVAL);
+        unscraped.utilisation(0.7, at(5 * i), Some(2), &limits());
+    }
+    assert!((mean(unscraped.capacity(at(100), 35.0, true, None, None, &settings())) - 2.8).abs() < 0.05);
+}
+
+#[test]
+fn a_ramp_is_met_before_it_arrives() {
+    let mut demand = Demand::default();
+    for i in 0..60 {
+        demand.count(3, at(5 * i), INTERVAL);
+        demand.utilisation(0.2 + 0.005 * i as f64, at(5 * i), None, &limits());
+    }
+    // Now 1.485 replicas' worth, in 60 s 1.665; falling demand counts as what it is now.
+    let now = demand.capacity(at(295), 60.0, true, None, None, &settings());
+    assert!((1.6..1.8).contains(&mean(now)), "{now:?}");
+    for i in 60..90 {
+        demand.count(3, at(5 * i), INTERVAL);
+        demand.utilisation(0.5 - 0.005 * (i - 60) as f64, at(5 * i), None, &limits());
+    }
+    let falling = mean(demand.capacity(at(445), 60.0, true, None, None, &settings()));
+    assert!(falling > 1.0, "not the 0.9 of a minute later: {falling}");
+}
+
+#[test]
+fn nothing_is_sized_on_too_little_or_on_what_is_not_fresh() {
+    let mut demand = Demand::default();
+    demand.utilisation(0.7, at(0), None, &limits());
+    assert_eq!(demand.total().samples(), 0, "a count that is not known");
+    steady(&mut demand, 0, 5, 2.0, 4);
+    assert_eq!(demand.capacity(at(25), 35.0, true, None, None, &settings()), None);
+    steady(&mut demand, 5, 5, 2.0, 4);
+    assert!(demand.capacity(at(50), 35.0, true, None, None, &settings()).is_some());
+    assert_eq!(demand.capacity(at(50), 35.0, false, None, None, &settings()), None);
+    let rules = Settings { model: Model::Rules, ..settings() };
+    assert_eq!(demand.capacity(at(50), 35.0, true, None, None, &rules), None);
+    let mut none_ready = Demand::default();
+    steady(&mut none_ready, 0, 1, 0.0, 1);
+    none_ready.count(0, at(100), INTERVAL);
+    none_ready.count(0, at(200), INTERVAL);
+    none_ready.utilisation(0.0, at(200), None, &limits());
+    assert_eq!(none_ready.total().samples(), 1);
+}
+
+#[test]
+fn a_missed_latency_target_needs_more_than_there_is() {
+    let mut demand = Demand::default();
+    steady(&mut demand, 0, 60, 1.2, 4);
+    let settings = Settings { latency_target_ms: Some(200.0), ..settings() };
+    let needed = |reading, level| {
+        let capacity =
+            demand.capacity(at(300), 35.0, true, None, Some(Latency { reading, level }), &settings);
+        capacity.unwrap().needed(0.95, 100)
+    };
+    assert!(needed(100.0, 100.0) <= 4);
+    assert!(needed(210.0, 205.0) > 4);
+    assert!(needed(900.0, 900.0) > needed(210.0, 205.0));
+    assert!(needed(900.0, 190.0) <= 4, "one slow sample is not a level");
+    assert!(needed(190.0, 900.0) <= 4, "nor is the past the present");
+}
+
+#[test]
+fn the_queue_answers_once_service_time_shows_and_the_larger_count_wins() {
+    let truth = Replica { service: 0.05, variability: 1.0, slots: 4.0 };
+    let mut demand = Demand::default();
+    for i in 0..200 {
+        let phase = (i % 40) as f64 / 40.0;
+        let rate = 310.0 * (0.2 + 0.8 * (1.0 - (2.0 * phase - 1.0).abs()));
+        demand.count(4, at(5 * i), INTERVAL);
+        demand.utilisation(0.1, at(5 * i), None, &limits());
+        demand.service(rate, 1000.0 * truth.p95(4.0, rate));
+    }
+    let rate =
+        Estimate { level: 200.0, forecast: 240.0, forecast_sd: 1.0, samples: 200, ..Estimate::default() };
+    let with = |model, cpu_target, target| {
+        let settings = Settings { latency_target_ms: target, model, cpu_target, ..settings() };
+        demand.capacity(at(1000), 35.0, true, Some(&rate), None, &settings).unwrap()
+    };
+    let queue = with(Model::Auto, 0.7, Some(300.0));
+    assert_eq!(queue.model(), "Queue");
+    assert!((mean(Some(queue)) - 240.0).abs() < 1e-9, "the larger of now and then");
+    let Capacity::Queue { sd, .. } = queue else { unreachable!() };
+    assert!(sd >= (240.0_f64 / 30.0).sqrt() - 1e-9, "Poisson at least: {sd}");
+    assert!(queue.needed(0.95, 100) >= 4);
+    // cpu asks for more: .4 replicas' worth at a target of .02
+    assert_eq!(with(Model::Auto, 0.02, Some(300.0)).model(), "Utilisation");
+    assert_eq!(with(Model::Queue, 0.02, Some(300.0)).model(), "Queue");
+    assert_eq!(with(Model::Utilisation, 0.7, Some(300.0)).model(), "Utilisation");
+    assert_eq!(with(Model::Queue, 0.7, None).model(), "Utilisation", "no target, no queue");
+    assert_eq!(with(Model::Auto, 0.7, Some(100.0)).model(), "Utilisation", "the service alone takes .14 s");
+}
+
+#[test]
+fn the_horizon_is_measured_or_said_or_assumed() {
+    let s = settings();
+    assert!((horizon(Some(12.0), &s) - 17.0).abs() < 1e-12);
+    assert!((horizon(None, &s) - 35.0).abs() < 1e-12);
+    assert!((horizon(Some(f64::NAN), &s) - 35.0).abs() < 1e-12);
+    assert!((horizon(Some(1e9), &s) - 3605.0).abs() < 1e-12);
+    assert!((horizon(Some(12.0), &Settings { horizon_seconds: 120.0, ..s }) - 120.0).abs() < 1e-12);
+}

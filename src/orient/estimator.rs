@@ -1,0 +1,251 @@
+//! The single door of the room: one turn's evidence in, one [`Picture`] out.
+//!
+//! ```text
+//!  Observed ─┬─► a filter per signal ─► Estimate, surprise ─► joint surprise
+//!            ├─► Ω, Ψ, CVaR, Θ̂
+//!            ├─► total demand ─► Capacity
+//!            └─► revision against baseline ─► Comparison
+//! ```
+//!
+//! The estimator of a workload lives in memory alone. After a restart history is replayed through the same door,
+//! turn by turn, and the same sequence gives the same bytes.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::adapt::{Channel, Limits, WARM};
+use super::comparison::{Comparer, Judged, Load};
+use super::consistency::{self, Monitor};
+use super::demand::{self, Demand, Latency};
+use super::joint::{Joint, SIGNALS, place};
+use super::kalman::Motion;
+use super::settings::Settings;
+use super::{Consistency, Estimate, OmegaEstimate, Picture, omega};
+use crate::observe::Observed;
+use crate::observe::reading::{Readings, SignalName};
+
+/// Estimators of one workload.
+#[derive(Clone, Debug, Default)]
+pub struct Estimator {
+    channels: BTreeMap<SignalName, Channel>,
+    demand: Demand,
+    joint: Joint,
+    comparer: Comparer,
+}
+
+impl Estimator {
+    /// One that has seen nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in one turn and gives the picture of it. Deterministic; turns come in the order of their times.
+    /// Only fresh readings teach anything; a sample that was seen before teaches nothing again.
+    pub fn orient(&mut self, observed: &Observed, settings: &Settings) -> Picture {
+        let settings = &settings.bounded();
+        let readings = &observed.evidence.readings;
+        let workload = observed.workload.as_ref();
+        let ready = workload.map_or(0, |w| w.ready);
+        let omega = omega_of(readings, settings);
+
+        let new = self.filter(readings, omega.map(|(o, at)| (o.value, at)), settings);
+        let joint_anomaly = self.surprise(&new);
+
+        if workload.is_some() {
+            self.demand.count(ready, observed.at, settings.interval_seconds);
+        }
+        self.size(readings, &new, observed.evidence.fresh_pods, settings);
+
+        let load = load_of(readings, ready);
+        self.comparer.observe(
+            workload,
+            |judged| judged_of(judged, readings, settings),
+            &observed.evidence.by_revision,
+            |judged, hash| judged_of(judged, observed.evidence.by_revision.get(hash)?, settings),
+            load,
+            settings,
+        );
+
+        let horizon = demand::horizon(workload.and_then(|w| w.start_seconds), settings);
+        let signals = self.estimates(readings, observed.at, horizon);
+        let capacity = workload.and_then(|_| self.capacity(observed, horizon, &signals, settings));
+        let fresh = |name: &SignalName| value_of(readings, name).map(|(value, _)| value);
+        Picture {
+            consistency: self.consistency(settings),
+            joint_anomaly,
+            omega: omega.map(|(o, _)| o),
+            psi: fresh(&SignalName::PSI),
+            cvar: fresh(&SignalName::CVAR),
+            theta: fresh(&SignalName::LATENCY).and_then(omega::theta),
+            capacity,
+            horizon_seconds: horizon,
+            comparisons: self.comparer.comparisons(observed.at, &load, settings),
+            signals,
+        }
+    }
+
+    /// Feeds the filters; gives the standardised innovation of each signal with a new sample.
+    fn filter(
+        &mut self,
+        readings: &Readings,
+        omega: Option<(f64, Timestamp)>,
+        settings: &Settings,
+    ) -> BTreeMap<SignalName, f64> {
+        let throughput = value_of(readings, &SignalName::THROUGHPUT).map(|(v, _)| v);
+        let mut new = BTreeMap::new();
+        let computed = omega.filter(|_| !readings.contains_key(&SignalName::OMEGA));
+        let samples = readings
+            .iter()
+            .filter_map(|(name, reading)| Some((name.clone(), reading.fresh()?)))
+            .chain(computed.map(|sample| (SignalName::OMEGA, sample)));
+        for (name, (value, at)) in samples {
+            let limits = limits(&name, value, throughput, settings);
+            let channel = self.channels.entry(name.clone()).or_insert_with(|| Channel::new(Motion::Trend));
+            if let Some(z) = channel.observe(value, at, &limits) {
+                new.insert(name, z);
+            }
+        }
+        new
+    }
+
+    fn surprise(&mut self, new: &BTreeMap<SignalName, f64>) -> Option<f64> {
+        let mut z = [None; SIGNALS];
+        for (name, standardised) in new {
+            let warm = self.channels.get(name).is_some_and(|c| c.samples() > WARM);
+            if let (Some(i), true) = (place(name), warm) {
+                z[i] = Some(*standardised);
+            }
+        }
+        self.joint.observe(z)
+    }
+
+    /// Feeds the filters of demand. A sample that its signal's own filter has seen before is not new here.
+    fn size(
+        &mut self,
+        readings: &Readings,
+        new: &BTreeMap<SignalName, f64>,
+        fresh_pods: Option<u32>,
+        settings: &Settings,
+    ) {
+        let sample = |name: &SignalName| value_of(readings, name).filter(|_| new.contains_key(name));
+        if let Some((cpu, at)) = sample(&SignalName::CPU) {
+            let limits = limits(&SignalName::CPU, cpu, None, settings);
+            self.demand.utilisation(cpu, at, fresh_pods, &limits);
+        }
+        if let (Some((rate, _)), Some((p95, _))) =
+            (sample(&SignalName::THROUGHPUT), sample(&SignalName::LATENCY))
+        {
+            self.demand.service(rate, p95);
+        }
+    }
+
+    /// What is shown: each named signal that has had a sample (and Ω where it is computed).
+    fn estimates(&self, readings: &Readings, at: Timestamp, horizon: f64) -> BTreeMap<SignalName, Estimate> {
+        let computed = readings.contains_key(&SignalName::PSI) && readings.contains_key(&SignalName::CVAR);
+        self.channels
+            .iter()
+            .filter(|(name, _)| readings.contains_key(name) || (computed && **name == SignalName::OMEGA))
+            .filter_map(|(name, channel)| Some((name.clone(), channel.estimate(at, horizon)?)))
+            .collect()
+    }
+
+    fn capacity(
+        &self,
+        observed: &Observed,
+        horizon: f64,
+        signals: &BTreeMap<SignalName, Estimate>,
+        settings: &Settings,
+    ) -> Option<super::capacity::Capacity> {
+        let readings = &observed.evidence.readings;
+        let fresh = |name: &SignalName| value_of(readings, name).map(|(v, _)| v);
+        let throughput = fresh(&SignalName::THROUGHPUT).and_then(|_| signals.get(&SignalName::THROUGHPUT));
+        let latency = fresh(&SignalName::LATENCY)
+            .and_then(|reading| Some(Latency { reading, level: signals.get(&SignalName::LATENCY)?.level }));
+        let cpu_fresh = fresh(&SignalName::CPU).is_some();
+        self.demand.capacity(observed.at, horizon, cpu_fresh, throughput, latency, settings)
+    }
+
+    /// Consistency of the filters that decisions rest on: total demand, throughput where it sizes, β's trend;
+    /// of the others where none of these has had a sample. A signal that no rule uses spoils nothing.
+    fn consistency(&self, settings: &Settings) -> Consistency {
+        let of = |name: &SignalName| self.channels.get(name);
+        let throughput = of(&SignalName::THROUGHPUT).filter(|_| settings.latency_target_ms.is_some());
+        let resting = [Some(self.demand.total()), throughput, of(&SignalName::BETA)];
+        let mut resting = resting.into_iter().flatten().filter(|c| c.at().is_some()).peekable();
+        let monitors = |c: &'_ Channel| -> Monitor { c.monitor().clone() };
+        let monitors: Vec<Monitor> = if resting.peek().is_some() {
+            resting.map(monitors).collect()
+        } else {
+            self.channels.iter().filter(|(name, _)| place(name).is_some()).map(|(_, c)| monitors(c)).collect()
+        };
+        consistency::together(monitors.iter())
+    }
+}
+
+/// A fresh value and the time of its sample.
+fn value_of(readings: &Readings, name: &SignalName) -> Option<(f64, Timestamp)> {
+    readings.get(name)?.fresh().filter(|(value, _)| value.is_finite())
+}
+
+/// Ω and the time of the oldest sample behind it. Where Ω is named but not fresh it is unknown: a computed value
+/// does not stand in for one that the owner asked to be read.
+fn omega_of(readings: &Readings, settings: &Settings) -> Option<(OmegaEstimate, Timestamp)> {
+    let read = value_of(readings, &SignalName::OMEGA);
+    if read.is_none() && readings.contains_key(&SignalName::OMEGA) {
+        return None;
+    }
+    let parts = value_of(readings, &SignalName::PSI).zip(value_of(readings, &SignalName::CVAR));
+    let computed = parts.and_then(|((psi, psi_at), (cvar, cvar_at))| {
+        let value = omega::exporter(psi, cvar, settings.psi_weight, settings.cvar_penalty)?;
+        Some((value, psi_at.min(cvar_at)))
+    });
+    let at = match (read, computed) {
+        (Some((_, a)), Some((_, b))) => a.min(b),
+        (Some((_, at)), None) | (None, Some((_, at))) => at,
+        (None, None) => return None,
+    };
+    omega::settle(read.map(|r| r.0), computed.map(|c| c.0)).map(|o| (o, at))
+}
+
+fn judged_of(judged: Judged, readings: &Readings, settings: &Settings) -> Option<(f64, Timestamp)> {
+    match judged {
+        Judged::Latency => value_of(readings, &SignalName::LATENCY),
+        Judged::Errors => value_of(readings, &SignalName::ERRORS),
+        Judged::Omega => omega_of(readings, settings).map(|(o, at)| (o.value, at)),
+    }
+}
+
+fn load_of(readings: &Readings, ready: i32) -> Load {
+    let named = |name| readings.contains_key(name);
+    Load {
+        throughput: value_of(readings, &SignalName::THROUGHPUT)
+            .filter(|_| ready > 0)
+            .map(|(v, _)| v / f64::from(ready)),
+        cpu: value_of(readings, &SignalName::CPU).map(|(v, _)| v),
+        named: named(&SignalName::THROUGHPUT) || named(&SignalName::CPU),
+    }
+}
+
+/// Bounds of a signal's noises. Counts have at least Poisson variance: a rate λ over a window w has λ/w, a share p
+/// of λw requests p(1−p)/(λw), with p no smaller than one in all.
+fn limits(name: &SignalName, value: f64, throughput: Option<f64>, settings: &Settings) -> Limits {
+    let interval = settings.interval_seconds;
+    let r_floor = if *name == SignalName::THROUGHPUT {
+        demand::poisson_variance(value, interval)
+    } else if let (true, Some(rate)) = (*name == SignalName::ERRORS, throughput) {
+        // λw = λ²/(λ/w)
+        let variance = demand::poisson_variance(rate, interval);
+        let requests = if variance > 0.0 { (rate * rate / variance).max(1.0) } else { 1.0 };
+        let p = value.clamp(0.0, 1.0).max(1.0 / requests).min(0.5);
+        p * (1.0 - p) / requests
+    } else {
+        0.0
+    };
+    Limits { interval, q_min: settings.q_min, q_max: settings.q_max, r_floor, r_extra: 0.0 }
+}
+
+#[cfg(test)]
+#[path = "estimator_tests.rs"]
+mod tests;

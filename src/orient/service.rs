@@ -1,0 +1,153 @@
+//! The service time of a replica, learned from throughput, p95 latency and ready count.
+//!
+//! For each number of slots tried, every sample is turned around: which mean service time gives this p95 at this
+//! rate over so many replicas? The right number of slots gives the same answer at every load. It counts as
+//! **identified** only where
+//! - the answers of the best one agree to within 15 % over 30 samples or more,
+//! - the queue has been seen to build: utilisation of the slots has reached .6, and
+//! - queueing explains the spread: without it (infinite slots) the answers disagree at least half as much again.
+//!
+//! Until then the queue model is not used. C²ₐ = C²ₛ = 1 is assumed: a p95 alone does not tell spread from mean.
+
+use super::queue::Replica;
+
+/// Slots tried.
+const SLOTS: [f64; 6] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
+const MEMORY: f64 = 0.02;
+const ENOUGH: u32 = 30;
+const AGREE: f64 = 0.15;
+const BUSY: f64 = 0.6;
+const EXPLAINS: f64 = 1.5;
+
+/// Mean and variance of the logarithms of the answers, with the busiest utilisation seen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fit {
+    mean: f64,
+    variance: f64,
+    busiest: f64,
+}
+
+impl Fit {
+    fn push(&mut self, service: f64, utilisation: f64, gain: f64) {
+        let d = libm::log(service) - self.mean;
+        self.mean += gain * d;
+        self.variance = (1.0 - gain) * (self.variance + gain * d * d);
+        self.busiest = utilisation.max(self.busiest * (1.0 - 0.1 * MEMORY));
+    }
+
+    fn sd(&self) -> f64 {
+        self.variance.sqrt()
+    }
+}
+
+/// What is known of the service time.
+#[derive(Clone, Debug, Default)]
+pub struct Service {
+    fits: [Fit; SLOTS.len()],
+    flat: Fit,
+    samples: u32,
+}
+
+impl Service {
+    /// Takes in one sample: arrivals a second of the whole workload, p95 in ms, ready replicas.
+    pub fn observe(&mut self, rate: f64, p95_ms: f64, ready: i32) {
+        let p95 = p95_ms / 1000.0;
+        let sane = |v: f64| v.is_finite() && (1e-9..1e12).contains(&v);
+        if !sane(rate) || !sane(p95) || ready < 1 {
+            return;
+        }
+        self.samples = self.samples.saturating_add(1);
+        let gain = MEMORY.max(1.0 / f64::from(self.samples));
+        for (fit, slots) in self.fits.iter_mut().zip(SLOTS) {
+            let service = turned_around(rate, p95, ready, slots);
+            fit.push(service, rate * service / (f64::from(ready) * slots), gain);
+        }
+        self.flat.push(p95, 0.0, gain);
+    }
+
+    /// The replica's service, where it is identified.
+    #[must_use]
+    pub fn identified(&self) -> Option<Replica> {
+        if self.samples < ENOUGH {
+            return None;
+        }
+        let (fit, slots) =
+            self.fits.iter().zip(SLOTS).min_by(|a, b| a.0.variance.total_cmp(&b.0.variance))?;
+        let explained = self.flat.sd() >= EXPLAINS * fit.sd();
+        (fit.sd() <= AGREE && fit.busiest >= BUSY && explained).then(|| Replica {
+            service: libm::exp(fit.mean),
+            variability: 1.0,
+            slots,
+        })
+    }
+}
+
+/// The mean service time that gives this p95: the p95 grows with it, without bound towards saturation.
+fn turned_around(rate: f64, p95: f64, ready: i32, slots: f64) -> f64 {
+    let n = f64::from(ready);
+    let with = |service: f64| Replica { service, variability: 1.0, slots };
+    let (mut low, mut high) = (0.0, n * slots / rate);
+    for _ in 0..30 {
+        let mid = 0.5 * (low + high);
+        if with(mid).p95(n, rate) <= p95 { low = mid } else { high = mid }
+    }
+    high
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A triangle of loads over four replicas of a known service, latency with ±5 % of noise.
+    fn learn(truth: Replica, busiest: f64) -> Service {
+        let mut service = Service::default();
+        for i in 0..200_u32 {
+            let phase = f64::from(i % 40) / 40.0;
+            let share = busiest * (0.2 + 0.8 * (1.0 - (2.0 * phase - 1.0).abs()));
+            let rate = share * 4.0 * truth.slots / truth.service;
+            let noise = 1.0 + 0.05 * [0.3, -0.9, 0.6, -0.2, 0.9, -0.7, 0.1][(i % 7) as usize];
+            service.observe(rate, 1000.0 * truth.p95(4.0, rate) * noise, 4);
+        }
+        service
+    }
+
+    #[test]
+    fn a_service_that_has_been_busy_is_identified() {
+        for slots in [1.0, 4.0] {
+            let truth = Replica { service: 0.05, variability: 1.0, slots };
+            let found = learn(truth, 0.97).identified().expect("identified");
+            assert!((found.slots - slots).abs() < 1e-12, "{found:?}");
+            assert!((found.service / truth.service - 1.0).abs() < 0.1, "{found:?}");
+            let (a, b) = (found.largest_rate(6, 0.4), truth.largest_rate(6, 0.4));
+            assert!((a / b - 1.0).abs() < 0.1, "{a} for {b}");
+        }
+    }
+
+    #[test]
+    fn an_idle_one_or_pure_noise_is_not() {
+        assert_eq!(learn(Replica { service: 0.05, variability: 1.0, slots: 4.0 }, 0.3).identified(), None);
+        assert_eq!(Service::default().identified(), None);
+        let mut noise = Service::default();
+        for i in 0..300_u32 {
+            let wild = [1.0, 7.0, 0.3, 2.0, 11.0][(i % 5) as usize];
+            noise.observe(50.0 + f64::from(i % 13), 100.0 * wild, 3);
+        }
+        assert_eq!(noise.identified(), None);
+    }
+
+    #[test]
+    fn absurd_samples_teach_nothing() {
+        let mut service = Service::default();
+        for (rate, p95, ready) in
+            [(0.0, 100.0, 3), (f64::NAN, 1.0, 3), (1e300, 1.0, 3), (5.0, -1.0, 3), (5.0, 100.0, 0)]
+        {
+            service.observe(rate, p95, ready);
+        }
+        assert_eq!(service.samples, 0);
+        for _ in 0..100 {
+            service.observe(1e11, 1e12, i32::MAX);
+            service.observe(1e-8, 1e-5, 1);
+        }
+        assert!(service.fits.iter().all(|f| f.mean.is_finite() && f.variance.is_finite()));
+    }
+}

@@ -1,0 +1,134 @@
+//! Tail probabilities that neither saturate nor differ between machines.
+//!
+//! Everything goes through the pure-Rust `libm`: the platform's `exp` and `ln` may differ in the last bit, and
+//! then a recorded decision would not replay. Tails are computed as logarithms, because an anomaly of 40 σ is
+//! an ordinary sight and its probability underflows.
+
+use std::f64::consts::{LN_10, PI, SQRT_2};
+
+/// Largest surprise that is told apart, −log₁₀ p.
+pub const MAX_SURPRISE: f64 = 300.0;
+
+/// Distribution function of the standard normal. NaN gives 0, which no rule takes for certainty.
+#[must_use]
+pub fn normal_cdf(z: f64) -> f64 {
+    if z.is_nan() { 0.0 } else { 0.5 * libm::erfc(-z / SQRT_2) }
+}
+
+/// Scaled complementary error function `exp(x²)·erfc(x)` for x ≥ 0.
+///
+/// Below 10 from its definition; above by Laplace's continued fraction, whose 20th convergent is exact to
+/// double precision there.
+#[must_use]
+pub fn erfcx(x: f64) -> f64 {
+    if x < 10.0 {
+        return libm::exp(x * x) * libm::erfc(x);
+    }
+    let mut tail = 0.0;
+    for k in (1..=20).rev() {
+        tail = 0.5 * f64::from(k) / (x + tail);
+    }
+    1.0 / (libm::sqrt(PI) * (x + tail))
+}
+
+/// −log₁₀ P(|Z| ≥ √nis) for a standard normal Z, 0…300.
+#[must_use]
+pub fn surprise_normal(nis: f64) -> f64 {
+    surprise_chi_squared(nis, 1)
+}
+
+/// −log₁₀ P(χ²ₖ ≥ x), 0…300. NaN gives 0.
+///
+/// The closed forms of the regularised upper incomplete gamma function Q(k/2, x/2) with the factor e^{−x/2}
+/// taken out: even k `Σ_{j<k/2} hʲ/j!`, odd k `erfcx(√h) + Σ_{j≤(k−1)/2} h^{j−½}/Γ(j+½)`, h = x/2.
+#[must_use]
+pub fn surprise_chi_squared(x: f64, k: u32) -> f64 {
+    if x.is_nan() || x <= 0.0 || k == 0 {
+        return 0.0;
+    }
+    // Past this every probability is below 1e-300, whatever k ≤ 64 is.
+    let h = (0.5 * x).min(5000.0);
+    let sum = if k.is_multiple_of(2) {
+        let mut term = 1.0;
+        let mut sum = 1.0;
+        for j in 1..k / 2 {
+            term *= h / f64::from(j);
+            sum += term;
+        }
+        sum
+    } else {
+        let root = libm::sqrt(h);
+        let mut term = root / (0.5 * libm::sqrt(PI)); // h^½ / Γ(3/2)
+        let mut sum = erfcx(root);
+        for j in 1..=(k - 1) / 2 {
+            sum += term;
+            term *= h / (f64::from(j) + 0.5);
+        }
+        sum
+    };
+    ((h - libm::log(sum)) / LN_10).clamp(0.0, MAX_SURPRISE)
+}
+
+/// The value below which a share `p` of `sorted` (ascending) lies, the conservative way: the ⌈p(n+1)⌉-th
+/// smallest, so that a fresh sample of the same kind exceeds it with probability at most 1 − p (+ 1/(n+1)).
+#[must_use]
+pub fn upper_quantile(sorted: &[f64], p: f64) -> Option<f64> {
+    let rank = libm::ceil(p * (sorted.len() as f64 + 1.0)) as usize;
+    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normal_tails() {
+        assert!((normal_cdf(0.0) - 0.5).abs() < 1e-15);
+        assert!((normal_cdf(1.959_963_984_540_054) - 0.975).abs() < 1e-12);
+        assert!(normal_cdf(f64::NAN).abs() < 1e-300);
+        // p = .05 and .01, two-sided
+        assert!((surprise_normal(3.841_458_820_694_124) - 1.301_029_995_663_981).abs() < 1e-9);
+        assert!((surprise_normal(6.634_896_601_021_213) - 2.0).abs() < 1e-9);
+        // 30 σ: two-sided p = 9.813e-198
+        assert!((surprise_normal(900.0) - 197.008_2).abs() < 1e-3);
+        assert!((surprise_normal(1e9) - 300.0).abs() < 1e-12);
+        assert!(surprise_normal(f64::NAN).abs() < 1e-12);
+    }
+
+    #[test]
+    fn scaled_erfc_is_continuous_where_the_forms_meet() {
+        let (below, above) = (erfcx(10.0 - 1e-9), erfcx(10.0 + 1e-9));
+        assert!((below / above - 1.0).abs() < 1e-8, "{below} {above}");
+        assert!((erfcx(10.0) - 0.056_140_992_743_822_58).abs() < 1e-12);
+    }
+
+    #[test]
+    fn chi_squared_critical_values() {
+        // 95 % points of the table, k = 1…6
+        for (k, x) in (1..).zip([3.841_459, 5.991_465, 7.814_728, 9.487_729, 11.070_498, 12.591_587]) {
+            assert!((surprise_chi_squared(x, k) - 1.301_03).abs() < 1e-5, "k={k}");
+        }
+        assert!(surprise_chi_squared(0.0, 3).abs() < 1e-12);
+        assert!((surprise_chi_squared(1e300, 6) - 300.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn surprise_grows_with_the_statistic_and_falls_with_the_degrees_of_freedom() {
+        for k in 1..10 {
+            let mut before = -1.0;
+            for i in 0..400 {
+                let s = surprise_chi_squared(f64::from(i) * 0.5, k);
+                assert!(s >= before && s >= surprise_chi_squared(f64::from(i) * 0.5, k + 1) - 1e-12);
+                before = s;
+            }
+        }
+    }
+
+    #[test]
+    fn quantiles_are_conservative() {
+        let sorted: Vec<f64> = (1..=99).map(f64::from).collect();
+        assert_eq!(upper_quantile(&sorted, 0.9), Some(90.0));
+        assert_eq!(upper_quantile(&[1.0, 2.0, 3.0], 0.95), Some(3.0));
+        assert_eq!(upper_quantile(&[], 0.5), None);
+    }
+}
