@@ -107,7 +107,10 @@ impl Drop for Space {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for what in ["mvs", "og", "deployments", "pods", "events"] {
-                eprintln!("--- {what}\n{}", self.try_kubectl(&["get", what, "-o", "wide"]).unwrap_or_default());
+                eprintln!(
+                    "--- {what}\n{}",
+                    self.try_kubectl(&["get", what, "-o", "wide"]).unwrap_or_default()
+                );
             }
             let said = "jsonpath={range .items[*]}{.metadata.name} {.status.lastDecision}{\"\\n\"}{end}";
             eprintln!("--- decisions\n{}", self.try_kubectl(&["get", "mvs", "-o", said]).unwrap_or_default());
@@ -121,7 +124,8 @@ impl Drop for Space {
 pub fn operator_logs(lines: u32) -> String {
     let tail = format!("--tail={lines}");
     let selector = "app.kubernetes.io/name=matverse-autonomy";
-    run("kubectl", &["-n", "matverse-system", "logs", "-l", selector, &tail, "--prefix"], None).unwrap_or_else(|e| e)
+    run("kubectl", &["-n", "matverse-system", "logs", "-l", selector, &tail, "--prefix"], None)
+        .unwrap_or_else(|e| e)
 }
 
 /// Waits until `done` answers; fails after `seconds` with what was waited for.

@@ -26,7 +26,11 @@ fn each_state_of_a_reading_is_told_apart() {
     ask("ambiguous", "kube_pod_info");
     ask("nan", "sum(kube_pod_info) * NaN");
     ask("range", "count(kube_pod_info) * 1e9");
-    space.apply(&mvs("bounded", "web", "  signals:\n  - {name: probe, query: 'count(kube_pod_info) * 1e9', max: 10}"));
+    space.apply(&mvs(
+        "bounded",
+        "web",
+        "  signals:\n  - {name: probe, query: 'count(kube_pod_info) * 1e9', max: 10}",
+    ));
     for (name, expected) in [
         ("fresh", "Fresh"),
         ("missing", "Missing"),
@@ -35,14 +39,17 @@ fn each_state_of_a_reading_is_told_apart() {
         ("range", "Fresh"),
         ("bounded", "OutOfRange"),
     ] {
-        until(40, &format!("{name} reads {expected}"), || (state(&space, name, "probe") == expected).then_some(()));
+        until(40, &format!("{name} reads {expected}"), || {
+            (state(&space, name, "probe") == expected).then_some(())
+        });
     }
     // What is no query is refused with the way out, not evaluated.
     ask("nonsense", "sum(rate(");
     ask("scalar", "scalar(sum(kube_pod_info))");
     until(30, "no PromQL", || (space.condition("nonsense", "Ready").0 == "False").then_some(()));
     until(30, "a scalar", || {
-        (space.condition("scalar", "Ready").0 == "False" || state(&space, "scalar", "probe") == "WrongType").then_some(())
+        (space.condition("scalar", "Ready").0 == "False" || state(&space, "scalar", "probe") == "WrongType")
+            .then_some(())
     });
     stays(3, "nothing moves", || space.replicas("web") == 2);
 }

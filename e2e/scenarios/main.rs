@@ -2,6 +2,9 @@
 //!
 //! `e2e/run` brings the cluster up and runs these one after the other; without a cluster each says so and passes.
 
+// A scenario that cannot go on ends, and measures its own patience.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
+
 mod cluster;
 mod workload;
 

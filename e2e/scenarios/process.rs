@@ -8,7 +8,11 @@ use crate::workload::{mvs, shop};
 const SYSTEM: &str = "matverse-system";
 
 fn leader() -> Option<String> {
-    let lease = run("kubectl", &["-n", SYSTEM, "get", "lease", "matverse", "-o", "jsonpath={.spec.holderIdentity}"], None);
+    let lease = run(
+        "kubectl",
+        &["-n", SYSTEM, "get", "lease", "matverse", "-o", "jsonpath={.spec.holderIdentity}"],
+        None,
+    );
     lease.ok().filter(|l| !l.is_empty())
 }
 
@@ -94,7 +98,8 @@ fn the_operator_is_never_refused_by_its_own_rights() {
         .filter_map(|l| serde_json::from_str(l).ok())
         .collect();
     assert!(ours.len() > 20, "the audit log shows the operator at work");
-    let refused: Vec<_> = ours.iter().filter(|e| e["responseStatus"]["code"] == 403).map(|e| &e["requestURI"]).collect();
+    let refused: Vec<_> =
+        ours.iter().filter(|e| e["responseStatus"]["code"] == 403).map(|e| &e["requestURI"]).collect();
     assert!(refused.is_empty(), "403: {refused:?}");
     assert!(!ours.iter().any(|e| e["user"]["groups"].to_string().contains("system:masters")));
 }

@@ -94,9 +94,8 @@ fn a_resource_that_only_observes_touches_nothing() {
     space.apply(&shop("web", "v1", 1, 0));
     let manifest = mvs("web", "web", "  minReplicas: 3").replace("enforcement: Act", "enforcement: Observe");
     space.apply(&manifest);
-    let wanted = until(30, "what it would do is shown", || {
-        space.get("mvs/web")["status"]["desiredReplicas"].as_i64()
-    });
+    let wanted =
+        until(30, "what it would do is shown", || space.get("mvs/web")["status"]["desiredReplicas"].as_i64());
     assert_eq!(wanted, 3);
     stays(6, "nothing is touched", || space.replicas("web") == 1);
     assert_eq!(space.condition("web", "Acting").0, "False");

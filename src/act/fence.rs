@@ -61,10 +61,9 @@ where
 
 fn outcome(found: Found, situation: &Situation, plan: &Plan, lost: &str) -> Outcome {
     match found {
-        Found::Landed { resource_version } => Outcome::Applied {
-            resource_version,
-            post: state::after(situation, plan).unwrap_or_default(),
-        },
+        Found::Landed { resource_version } => {
+            Outcome::Applied { resource_version, post: state::after(situation, plan).unwrap_or_default() }
+        }
         Found::NotThere => Outcome::Abandoned { why: format!("not done: {lost}") },
         Found::Gone => Outcome::Unknown { why: "the target is gone".into() },
         Found::Silent(why) => Outcome::Unknown { why },

@@ -76,9 +76,7 @@ pub(crate) fn sort(error: &kube::Error) -> CallError {
 }
 
 /// One bounded call.
-pub(crate) async fn bounded<T>(
-    call: impl Future<Output = Result<T, kube::Error>>,
-) -> Result<T, CallError> {
+pub(crate) async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL, call).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(sort(&error)),
@@ -168,8 +166,16 @@ async fn deployment(
             Err(CallError::Gone) => return Outcome::Refused { why: "the target was deleted".into() },
             Err(CallError::Refused(why)) => return Outcome::Refused { why },
             Err(CallError::Lost(why)) => {
-                return fence::settle_deployment(api, intended.situation(), &decision.id, &decision.plan, intended.entry().epoch, now, &why)
-                    .await;
+                return fence::settle_deployment(
+                    api,
+                    intended.situation(),
+                    &decision.id,
+                    &decision.plan,
+                    intended.entry().epoch,
+                    now,
+                    &why,
+                )
+                .await;
             }
         }
     }
@@ -192,12 +198,7 @@ fn applied(after: &Deployment, situation: &Situation, plan: &Plan) -> Outcome {
     }
 }
 
-async fn config_map(
-    api: &Api<ConfigMap>,
-    intended: &Intended,
-    attestation: &str,
-    now: Now<'_>,
-) -> Outcome {
+async fn config_map(api: &Api<ConfigMap>, intended: &Intended, attestation: &str, now: Now<'_>) -> Outcome {
     let decision = intended.decision();
     let Plan::Retune { config_map: name, resource_version, key, from, to, .. } = &decision.plan else {
         return Outcome::Refused { why: "the plan is no retune".into() };
@@ -230,8 +231,16 @@ async fn config_map(
             }
             Err(CallError::Refused(why)) => return Outcome::Refused { why },
             Err(CallError::Lost(why)) => {
-                return fence::settle_config_map(api, intended.situation(), &decision.id, &decision.plan, intended.entry().epoch, now, &why)
-                    .await;
+                return fence::settle_config_map(
+                    api,
+                    intended.situation(),
+                    &decision.id,
+                    &decision.plan,
+                    intended.entry().epoch,
+                    now,
+                    &why,
+                )
+                .await;
             }
         }
     }

@@ -47,9 +47,7 @@ fn token(key: &str) -> String {
 /// A Deployment that a controller has seen has annotations (`deployment.kubernetes.io/revision`), so single
 /// keys can be added; without any the patch fails and the act is refused, which is what an unseen target deserves.
 pub(crate) fn deployment(plan: &Plan, version: &str, write: &Write<'_>) -> Result<Patch, String> {
-    let annotate = |key: &str, value: &str| {
-        json!({"op": "add", "path": format!("/metadata/annotations/{}", token(key)), "value": value})
-    };
+    let annotate = |key: &str, value: &str| json!({"op": "add", "path": format!("/metadata/annotations/{}", token(key)), "value": value});
     let mut operations = vec![
         json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version}),
         annotate(DECISION, write.id),
@@ -106,7 +104,8 @@ mod tests {
 
     #[test]
     fn a_rollback_replaces_the_whole_template_and_drops_what_the_new_one_added() {
-        let write = Write { id: "D1", attestation: "v1 x", template: Some(json!({"spec": {"containers": []}})) };
+        let write =
+            Write { id: "D1", attestation: "v1 x", template: Some(json!({"spec": {"containers": []}})) };
         let patch = deployment(&rollback(), "41", &write).unwrap();
         let mut target = json!({"metadata": {"resourceVersion": "41", "annotations": {"a": "b"}},
             "spec": {"replicas": 3, "template": {"spec": {"nodeSelector": {"x": "y"}, "containers": [1]}}}});

@@ -49,18 +49,16 @@ pub fn main() -> ExitCode {
         match cli.verb {
             Verb::Run(verb) => run::main(verb).await,
             Verb::Ledger(verb) => verb.run().await,
-            Verb::Crds => {
-                match crds::render() {
-                    Ok(text) => {
-                        print!("{text}");
-                        ExitCode::SUCCESS
-                    }
-                    Err(error) => {
-                        eprintln!("matverse: {error:#}");
-                        ExitCode::from(3)
-                    }
+            Verb::Crds => match crds::render() {
+                Ok(text) => {
+                    print!("{text}");
+                    ExitCode::SUCCESS
                 }
-            }
+                Err(error) => {
+                    eprintln!("matverse: {error:#}");
+                    ExitCode::from(3)
+                }
+            },
         }
     })
 }

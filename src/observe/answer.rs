@@ -106,7 +106,8 @@ fn number(text: &str) -> Result<f64, String> {
 /// One request for a value and the ages of everything behind it.
 #[must_use]
 pub fn joined(query: &Query, zero_when_fresh: Option<&Query>) -> String {
-    let part = |expression: &str, name: &str| format!(r#"label_replace({expression},"{PART}","{name}","","")"#);
+    let part =
+        |expression: &str, name: &str| format!(r#"label_replace({expression},"{PART}","{name}","","")"#);
     let mut text = part(&query.text, "value");
     for (i, selector) in query.selectors.iter().enumerate() {
         text.push_str(" or ");

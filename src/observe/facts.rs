@@ -54,7 +54,11 @@ pub fn workload(sources: &Sources<'_>) -> Workload {
     let mut revisions = revisions(sources);
     let template = spec.map(|s| identity(&s.template)).unwrap_or_default();
     let position = revisions.iter().position(|r| r.template == template).unwrap_or(0);
-    let current = if revisions.is_empty() { unseen(deployment, &template, sources.now) } else { revisions.remove(position) };
+    let current = if revisions.is_empty() {
+        unseen(deployment, &template, sources.now)
+    } else {
+        revisions.remove(position)
+    };
     let rollout = rollout(sources, &current, desired);
     Workload {
         uid: deployment.uid().unwrap_or_default(),
@@ -73,7 +77,9 @@ pub fn workload(sources: &Sources<'_>) -> Workload {
         config_changed_at: sources.config_changed_at,
         other_scalers: sources.other_scalers.clone(),
         gitops: gitops(deployment),
-        tunable: sources.retune.and_then(|r| tunable(r, sources.tuned, spec.and_then(|s| s.template.spec.as_ref()))),
+        tunable: sources
+            .retune
+            .and_then(|r| tunable(r, sources.tuned, spec.and_then(|s| s.template.spec.as_ref()))),
     }
 }
 
@@ -147,13 +153,19 @@ fn progressing_since(deployment: &Deployment) -> Option<Timestamp> {
         .filter(|f| f.fields_v1.as_ref().is_some_and(|v| v.0.pointer("/f:spec/f:template").is_some()))
         // Our scaling acts and others' annotations share an entry with the template only where the same manager
         // wrote both; the operator's own writes of counts must not look like a rollout.
-        .filter(|f| f.manager.as_deref() != Some(crate::observe::MANAGER) || wrote_only_template(f.fields_v1.as_ref().map(|v| &v.0)))
+        .filter(|f| {
+            f.manager.as_deref() != Some(crate::observe::MANAGER)
+                || wrote_only_template(f.fields_v1.as_ref().map(|v| &v.0))
+        })
         .filter_map(|f| f.time.as_ref().map(|t| t.0))
         .max()
 }
 
 fn wrote_only_template(fields: Option<&Value>) -> bool {
-    fields.and_then(|f| f.pointer("/f:spec")).and_then(Value::as_object).is_some_and(|s| !s.contains_key("f:replicas"))
+    fields
+        .and_then(|f| f.pointer("/f:spec"))
+        .and_then(Value::as_object)
+        .is_some_and(|s| !s.contains_key("f:replicas"))
 }
 
 /// A Deployment whose controller has not made a ReplicaSet yet.
@@ -174,7 +186,9 @@ fn rollout(sources: &Sources<'_>, current: &Revision, desired: i32) -> Rollout {
     let count = |n: Option<i32>| n.unwrap_or(0);
     let complete = seen
         && status.is_some_and(|s| {
-            count(s.updated_replicas) == desired && count(s.ready_replicas) == desired && count(s.replicas) == desired
+            count(s.updated_replicas) == desired
+                && count(s.ready_replicas) == desired
+                && count(s.replicas) == desired
         });
     let conditions = status.and_then(|s| s.conditions.as_deref()).unwrap_or_default();
     let deadline_exceeded = seen
@@ -182,7 +196,11 @@ fn rollout(sources: &Sources<'_>, current: &Revision, desired: i32) -> Rollout {
             .iter()
             .any(|c| c.type_ == "Progressing" && c.reason.as_deref() == Some("ProgressDeadlineExceeded"));
     let refused = conditions.iter().any(|c| c.type_ == "ReplicaFailure" && c.status == "True");
-    let mine = sources.pods.unwrap_or_default().iter().filter(|p| p.labels().get(POD_TEMPLATE_HASH) == Some(&current.pod_template_hash));
+    let mine = sources
+        .pods
+        .unwrap_or_default()
+        .iter()
+        .filter(|p| p.labels().get(POD_TEMPLATE_HASH) == Some(&current.pod_template_hash));
     let (mut crashes, mut unschedulable, mut last_ready_at) = (0, i32::from(refused), None);
     for pod in mine {
         crashes = crashes.max(crashes_of(pod));
@@ -198,7 +216,8 @@ fn crashes_of(pod: &Pod) -> i32 {
     if status.reason.as_deref() == Some("Evicted") || pod.metadata.deletion_timestamp.is_some() {
         return 0;
     }
-    let all = status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten());
+    let all =
+        status.container_statuses.iter().flatten().chain(status.init_container_statuses.iter().flatten());
     all.filter(|c| {
         let waiting = c.state.as_ref().and_then(|s| s.waiting.as_ref()).and_then(|w| w.reason.as_deref());
         let ended = |s: Option<&k8s_openapi::api::core::v1::ContainerState>| {
@@ -216,7 +235,8 @@ fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a k8s_openapi::api::core:
 }
 
 fn cannot_be_scheduled(pod: &Pod) -> bool {
-    condition(pod, "PodScheduled").is_some_and(|c| c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
+    condition(pod, "PodScheduled")
+        .is_some_and(|c| c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
 }
 
 fn ready_at(pod: &Pod) -> Option<Timestamp> {
@@ -228,7 +248,9 @@ fn start_seconds(pods: &[Pod]) -> Option<f64> {
     let mut all: Vec<f64> = pods
         .iter()
         .filter(|p| crashes_of(p) == 0)
-        .filter_map(|p| Some(ready_at(p)?.duration_since(p.metadata.creation_timestamp.as_ref()?.0).as_secs_f64()))
+        .filter_map(|p| {
+            Some(ready_at(p)?.duration_since(p.metadata.creation_timestamp.as_ref()?.0).as_secs_f64())
+        })
         .filter(|s| *s >= 0.0)
         .collect();
     all.sort_by(f64::total_cmp);
@@ -262,7 +284,10 @@ fn gitops(deployment: &Deployment) -> Option<String> {
     let meta = &deployment.metadata;
     let has = |key: &str| deployment.annotations().contains_key(key) || deployment.labels().contains_key(key);
     let managed = |name: &str| {
-        meta.managed_fields.iter().flatten().any(|f| f.manager.as_deref().is_some_and(|m| m.starts_with(name)))
+        meta.managed_fields
+            .iter()
+            .flatten()
+            .any(|f| f.manager.as_deref().is_some_and(|m| m.starts_with(name)))
     };
     if has("argocd.argoproj.io/tracking-id") || has("argocd.argoproj.io/instance") || managed("argocd") {
         return Some("Argo CD".into());
@@ -296,7 +321,8 @@ pub fn referenced_config_maps(deployment: &Deployment) -> BTreeSet<String> {
 }
 
 fn from_environment(container: &Container) -> BTreeSet<String> {
-    let whole = container.env_from.iter().flatten().filter_map(|e| e.config_map_ref.as_ref()).map(|c| c.name.clone());
+    let whole =
+        container.env_from.iter().flatten().filter_map(|e| e.config_map_ref.as_ref()).map(|c| c.name.clone());
     let single = container
         .env
         .iter()
@@ -359,7 +385,9 @@ fn refusal(
         .filter(|v| v.config_map.as_ref().is_some_and(|c| c.name == *name))
         .map(|v| v.name.as_str())
         .collect();
-    let mounts = containers(pod).flat_map(|c| c.volume_mounts.iter().flatten()).filter(|m| volumes.contains(m.name.as_str()));
+    let mounts = containers(pod)
+        .flat_map(|c| c.volume_mounts.iter().flatten())
+        .filter(|m| volumes.contains(m.name.as_str()));
     let mut mounted = false;
     for mount in mounts {
         if mount.sub_path.is_some() || mount.sub_path_expr.is_some() {
@@ -369,4 +397,3 @@ fn refusal(
     }
     (!mounted).then(|| "not mounted by the workload".into())
 }
-

@@ -29,7 +29,9 @@ pub enum PromqlError {
     #[error("{0}")]
     Refused(&'static str),
     /// It gives no instant vector.
-    #[error("the query gives a {0}; an instant vector of one series is needed (wrap it in vector(…) or drop scalar(…))")]
+    #[error(
+        "the query gives a {0}; an instant vector of one series is needed (wrap it in vector(…) or drop scalar(…))"
+    )]
     NotAVector(&'static str),
 }
 
@@ -117,7 +119,12 @@ pub fn check(query: &str, scope: &Scope<'_>) -> Result<Query, PromqlError> {
     Ok(Query { text: expr.to_string(), selectors: found })
 }
 
-fn visit(expr: &mut Expr, scope: &Scope<'_>, subqueries: u32, found: &mut Vec<String>) -> Result<(), PromqlError> {
+fn visit(
+    expr: &mut Expr,
+    scope: &Scope<'_>,
+    subqueries: u32,
+    found: &mut Vec<String>,
+) -> Result<(), PromqlError> {
     match expr {
         Expr::Aggregate(inner) => {
             if let Some(parameter) = &mut inner.param {

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::Observed;
 use super::answer::{self, Answer, Limits};
 use super::profiles::{self, Profile, SignalDefinition};
 use super::promql::{self, Names, PromqlError, Query, Scope};
 use super::reading::{Evidence, Reading, Readings, SignalName};
 use super::source::{Prometheus, Source, SourceConfig};
 use super::workload::Workload;
-use super::Observed;
 use crate::api::shared::SignalSpec;
 
 /// Turns of history that a warm start asks for.
@@ -117,7 +117,12 @@ impl Signals {
         }
         let mut all = profiles::shipped();
         all.extend(profiles.clone());
-        Ok(Self { sources: known, profiles: all, frozen: std::sync::Mutex::default(), faults: std::sync::Mutex::default() })
+        Ok(Self {
+            sources: known,
+            profiles: all,
+            frozen: std::sync::Mutex::default(),
+            faults: std::sync::Mutex::default(),
+        })
     }
 
     /// How each source answered when it was asked last: `None` well, else why not.
@@ -176,7 +181,8 @@ impl Signals {
         if definition.query.is_empty() {
             return Err(PlanError::NoQuery(signal.to_owned()));
         }
-        let source = definition.source.clone().unwrap_or_else(|| defaults.source.unwrap_or("default").to_owned());
+        let source =
+            definition.source.clone().unwrap_or_else(|| defaults.source.unwrap_or("default").to_owned());
         if !self.sources.contains_key(&source) {
             return Err(PlanError::NoSource { signal: signal.to_owned(), source_name: source });
         }
@@ -184,7 +190,9 @@ impl Signals {
         let planned = Planned {
             name: SignalName::new(signal),
             limits: Limits {
-                max_age: f64::from(definition.max_age_seconds.or(defaults.max_age_seconds).unwrap_or(MAX_AGE)),
+                max_age: f64::from(
+                    definition.max_age_seconds.or(defaults.max_age_seconds).unwrap_or(MAX_AGE),
+                ),
                 min: definition.min.unwrap_or(min),
                 max: definition.max.unwrap_or(max),
             },
@@ -193,7 +201,8 @@ impl Signals {
             tenant,
         };
         let names = Names { namespace, name, pod_template_hash: None };
-        self.queries(&planned, &names).map_err(|error| PlanError::Query { signal: signal.to_owned(), error })?;
+        self.queries(&planned, &names)
+            .map_err(|error| PlanError::Query { signal: signal.to_owned(), error })?;
         Ok(planned)
     }
 
@@ -260,7 +269,10 @@ impl Signals {
         let Some(known) = self.sources.get(source) else { return Err("not_configured".into()) };
         let answer = known.source.instant(query, at).await;
         let fault = answer.as_ref().err().filter(|f| f.token != "query").map(ToString::to_string);
-        self.faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(source.to_owned(), fault);
+        self.faults
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(source.to_owned(), fault);
         answer.map_err(|fault| {
             tracing::debug!(%source, %fault, "no answer");
             fault.token
@@ -275,7 +287,8 @@ impl Signals {
         let (query, _) = self.queries(planned, &names).ok()?;
         let selector = query.selectors.iter().find(|s| s.contains("pod=~"))?;
         let now = at.as_millisecond() as f64 / 1000.0;
-        let text = format!("count(count by (pod) (timestamp({selector}) > {}))", now - planned.limits.max_age);
+        let text =
+            format!("count(count by (pod) (timestamp({selector}) > {}))", now - planned.limits.max_age);
         match self.ask(&planned.source, &text, at).await {
             Ok(Answer::Vector(all)) => match all.as_slice() {
                 [one] => Some(one.value as u32),
@@ -328,7 +341,9 @@ impl Signals {
             let text = answer::joined(&query, zero.as_ref());
             match known.source.range(&text, start, observed.at, step).await {
                 Ok(rows) => {
-                    for (second, reading) in answer::readings(&rows, query.selectors.len(), zero.is_some(), planned.limits) {
+                    for (second, reading) in
+                        answer::readings(&rows, query.selectors.len(), zero.is_some(), planned.limits)
+                    {
                         turns.entry(second).or_default().insert(planned.name.clone(), reading);
                     }
                 }

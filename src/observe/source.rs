@@ -88,7 +88,13 @@ pub trait Source: Send + Sync {
     /// An instant query at one evaluation time.
     async fn instant(&self, query: &str, at: Timestamp) -> Result<Answer, Fault>;
     /// A range query.
-    async fn range(&self, query: &str, start: Timestamp, end: Timestamp, step: f64) -> Result<Vec<Range>, Fault>;
+    async fn range(
+        &self,
+        query: &str,
+        start: Timestamp,
+        end: Timestamp,
+        step: f64,
+    ) -> Result<Vec<Range>, Fault>;
 }
 
 /// A Prometheus over HTTP.
@@ -115,17 +121,21 @@ impl Prometheus {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy();
         if let Some(file) = &config.ca_file {
-            let trusted = reqwest::Certificate::from_pem_bundle(&read(file)?).map_err(|e| format!("caFile: {e}"))?;
+            let trusted =
+                reqwest::Certificate::from_pem_bundle(&read(file)?).map_err(|e| format!("caFile: {e}"))?;
             builder = builder.tls_certs_only(trusted);
         } else if config.url.starts_with("http://") {
             // Nothing to verify; and a minimal image has no system certificates to load.
             builder = builder.tls_certs_only(std::iter::empty());
         }
         if let Some(file) = &config.client_cert_file {
-            let identity = reqwest::Identity::from_pem(&read(file)?).map_err(|e| format!("clientCertFile: {e}"))?;
+            let identity =
+                reqwest::Identity::from_pem(&read(file)?).map_err(|e| format!("clientCertFile: {e}"))?;
             builder = builder.identity(identity);
         }
-        let http = builder.build().map_err(|e| format!("no client (are there system certificates? else name a caFile): {e}"))?;
+        let http = builder
+            .build()
+            .map_err(|e| format!("no client (are there system certificates? else name a caFile): {e}"))?;
         let client = Client::from(http, &config.url).map_err(|e| format!("url: {e}"))?;
         Ok(Self { client, config, permits: Semaphore::new(AT_ONCE), circuit: Mutex::default() })
     }
@@ -174,9 +184,10 @@ impl Prometheus {
     fn closed(&self, at: Timestamp) -> Result<(), Fault> {
         let mut circuit = self.circuit.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match circuit.probe_at {
-            Some(probe) if at < probe => {
-                Err(Fault::new("circuit_open", format!("{FAILURES} failures in a row; asked again at {probe}")))
-            }
+            Some(probe) if at < probe => Err(Fault::new(
+                "circuit_open",
+                format!("{FAILURES} failures in a row; asked again at {probe}"),
+            )),
             Some(_) => {
                 circuit.probe_at = at.checked_add(jiff::SignedDuration::from_secs(PROBE_SECONDS)).ok();
                 Ok(())
@@ -236,7 +247,13 @@ impl Source for Prometheus {
         answer::parse(&body).map_err(|e| Fault::new("malformed", e))
     }
 
-    async fn range(&self, query: &str, start: Timestamp, end: Timestamp, step: f64) -> Result<Vec<Range>, Fault> {
+    async fn range(
+        &self,
+        query: &str,
+        start: Timestamp,
+        end: Timestamp,
+        step: f64,
+    ) -> Result<Vec<Range>, Fault> {
         let question = Question::Range { query, start: start.as_second(), end: end.as_second(), step };
         let body = self.ask(end, question).await?;
         answer::parse_range(&body).map_err(|e| Fault::new("malformed", e))

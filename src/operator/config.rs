@@ -73,7 +73,8 @@ impl Config {
     /// # Errors
     /// Every mistake that is in it.
     pub fn parse(text: &str) -> Result<Self, ConfigErrors> {
-        let root: Value = serde_saphyr::from_str(text).map_err(|e| ConfigErrors(vec![format!("no YAML: {e}")]))?;
+        let root: Value =
+            serde_saphyr::from_str(text).map_err(|e| ConfigErrors(vec![format!("no YAML: {e}")]))?;
         let mut walk = Walk::default();
         let config = walk.config(&root);
         if walk.errors.is_empty() { Ok(config) } else { Err(ConfigErrors(walk.errors)) }
@@ -88,7 +89,16 @@ impl Config {
 
 /// Keys of the file.
 const KEYS: [&str; 10] = [
-    "sources", "profiles", "pools", "hpa", "actNamespaces", "ledger", "metrics", "health", "watchNamespaces", "concurrency",
+    "sources",
+    "profiles",
+    "pools",
+    "hpa",
+    "actNamespaces",
+    "ledger",
+    "metrics",
+    "health",
+    "watchNamespaces",
+    "concurrency",
 ];
 
 #[derive(Default)]
@@ -133,12 +143,21 @@ impl Walk {
         }
     }
 
-    fn number(&mut self, path: &str, value: &Value, default: u64, range: std::ops::RangeInclusive<u64>) -> u64 {
+    fn number(
+        &mut self,
+        path: &str,
+        value: &Value,
+        default: u64,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> u64 {
         match value.as_u64() {
             _ if value.is_null() => default,
             Some(n) if range.contains(&n) => n,
             _ => {
-                self.wrong(path, format_args!("a whole number from {} to {} is needed here", range.start(), range.end()));
+                self.wrong(
+                    path,
+                    format_args!("a whole number from {} to {} is needed here", range.start(), range.end()),
+                );
                 default
             }
         }
@@ -209,11 +228,17 @@ impl Walk {
             profiles.insert(name.clone(), profile);
         }
         if !self.map("pools", &root["pools"]).is_empty() {
-            self.wrong("pools", "replica pools are not built yet; remove them and size each workload by its own maxReplicas");
+            self.wrong(
+                "pools",
+                "replica pools are not built yet; remove them and size each workload by its own maxReplicas",
+            );
         }
         match self.text("hpa", &root["hpa"], "Refuse").as_str() {
             "Refuse" => {}
-            "Floor" => self.wrong("hpa", "Floor is not built yet; use Refuse, which leaves a workload with an HPA alone"),
+            "Floor" => self.wrong(
+                "hpa",
+                "Floor is not built yet; use Refuse, which leaves a workload with an HPA alone",
+            ),
             other => self.wrong("hpa", format_args!("{other:?} is neither Refuse nor Floor")),
         }
         Config {
@@ -224,13 +249,22 @@ impl Walk {
             metrics: self.address("metrics", &root["metrics"], SocketAddr::from(([127, 0, 0, 1], 8080))),
             health: self.address("health", &root["health"], SocketAddr::from(([0, 0, 0, 0], 8081))),
             watch_namespaces: self.names("watchNamespaces", &root["watchNamespaces"], &[]),
-            concurrency: usize::try_from(self.number("concurrency", &root["concurrency"], 8, 1..=1024)).unwrap_or(8),
+            concurrency: usize::try_from(self.number("concurrency", &root["concurrency"], 8, 1..=1024))
+                .unwrap_or(8),
         }
     }
 
     fn source(&mut self, path: &str, value: &Value) -> Option<SourceConfig> {
         let keys = [
-            "url", "caFile", "tokenFile", "basicAuthFile", "clientCertFile", "headers", "matchers", "namespaceLabel", "timeoutSeconds",
+            "url",
+            "caFile",
+            "tokenFile",
+            "basicAuthFile",
+            "clientCertFile",
+            "headers",
+            "matchers",
+            "namespaceLabel",
+            "timeoutSeconds",
         ];
         let url = value["url"].as_str().unwrap_or_default();
         if !url.starts_with("http://") && !url.starts_with("https://") {
@@ -242,7 +276,8 @@ impl Walk {
         if !value["tokenFile"].is_null() && !value["basicAuthFile"].is_null() {
             self.wrong(path, "tokenFile and basicAuthFile exclude each other");
         }
-        if url.is_empty() || value["timeoutSeconds"].as_u64().is_none() && !value["timeoutSeconds"].is_null() {
+        if url.is_empty() || value["timeoutSeconds"].as_u64().is_none() && !value["timeoutSeconds"].is_null()
+        {
             self.known(path, value, &keys);
             return None;
         }
@@ -262,7 +297,10 @@ impl Walk {
         }
         let source = definition.source.as_deref().unwrap_or("default");
         if sources.get(source).is_none() {
-            self.wrong(&format!("{path}.source"), format_args!("there is no source {source:?} under sources"));
+            self.wrong(
+                &format!("{path}.source"),
+                format_args!("there is no source {source:?} under sources"),
+            );
         }
         Some(definition)
     }
@@ -273,11 +311,17 @@ impl Walk {
         if origin.is_empty() || origin.chars().count() > 100 {
             self.wrong("ledger.origin", "a name of 1 to 100 characters is needed, such as prod-eu/main");
         } else if !crate::ledger::keys::is_name(&origin) {
-            self.wrong("ledger.origin", format_args!("{origin:?} cannot name a key: no spaces, no plus sign"));
+            self.wrong(
+                "ledger.origin",
+                format_args!("{origin:?} cannot name a key: no spaces, no plus sign"),
+            );
         }
         let key_file = self.text("ledger.keyFile", &value["keyFile"], "");
         if key_file.is_empty() {
-            self.wrong("ledger.keyFile", "the file of the signing key is needed (matverse ledger keygen makes one)");
+            self.wrong(
+                "ledger.keyFile",
+                "the file of the signing key is needed (matverse ledger keygen makes one)",
+            );
         }
         // The sizes are the ledger's own until its budget is built; another value must not be believed in.
         for (key, built) in [("tailBytes", 65_536), ("budgetBytes", 67_108_864)] {
@@ -318,7 +362,8 @@ ledger: {origin: prod/main, keyFile: /key.pem}
 
     #[test]
     fn three_mistakes_are_three_lines() {
-        let text = GOOD.replace("http://", "ftp://").replace("actNamespaces", "actNamespace") + "concurrency: many\n";
+        let text = GOOD.replace("http://", "ftp://").replace("actNamespaces", "actNamespace")
+            + "concurrency: many\n";
         let errors = Config::parse(&text).unwrap_err().0;
         assert_eq!(errors.len(), 3, "{errors:?}");
         for start in ["actNamespace: unknown key", "sources.default.url: ", "concurrency: "] {

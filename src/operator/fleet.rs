@@ -102,12 +102,7 @@ pub(super) fn gate_of(world: &World, namespace: &str, name: &str) -> Option<Arc<
 }
 
 /// The loop of one resource: a turn, a rest, a turn, until the resource is gone.
-async fn live(
-    world: Arc<World>,
-    key: Change,
-    wake: Arc<Notify>,
-    mut stop: watch::Receiver<bool>,
-) -> Change {
+async fn live(world: Arc<World>, key: Change, wake: Arc<Notify>, mut stop: watch::Receiver<bool>) -> Change {
     let mut scaling_life = turn::Life::default();
     let mut gate_life = gate::Life::default();
     while !*stop.borrow() {
@@ -118,9 +113,7 @@ async fn live(
                     Change::Scaling(namespace, name) => {
                         turn::run(&world, namespace, name, &mut scaling_life).await
                     }
-                    Change::Gate(namespace, name) => {
-                        gate::run(&world, namespace, name, &mut gate_life).await
-                    }
+                    Change::Gate(namespace, name) => gate::run(&world, namespace, name, &mut gate_life).await,
                 }
             };
             match tokio::time::timeout(TURN, AssertUnwindSafe(one).catch_unwind()).await {

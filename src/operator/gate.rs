@@ -56,7 +56,8 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
     let now = world.clock.now();
     let mut invalid = crate::decide::refuse::refused_gate(&gate.spec);
     let evidence = &gate.spec.evidence;
-    let defaults = Defaults { source: Some(&evidence.source), max_age_seconds: Some(evidence.max_age_seconds) };
+    let defaults =
+        Defaults { source: Some(&evidence.source), max_age_seconds: Some(evidence.max_age_seconds) };
     let target = &gate.spec.target_ref.name;
     let plan = world.signals.plan(&evidence.profile, &evidence.signals, defaults, namespace, target);
     if let Err(errors) = &plan {
@@ -107,8 +108,10 @@ async fn situation(
         life.revision = revision;
     }
     if !life.warm {
-        let observed = crate::observe::Observed { at: now, evidence: evidence.clone(), workload: workload.clone() };
-        for past in world.signals.history(plan, &namespace, name, &observed, gate.spec.interval_seconds).await {
+        let observed =
+            crate::observe::Observed { at: now, evidence: evidence.clone(), workload: workload.clone() };
+        for past in world.signals.history(plan, &namespace, name, &observed, gate.spec.interval_seconds).await
+        {
             count(&past.evidence.readings, started, &mut life.samples);
         }
         life.warm = true;

@@ -62,8 +62,7 @@ pub async fn run(
     let telemetry = Arc::new(Telemetry::new(clock.clone()));
     let health = Arc::new(Health::new(clock.clone(), STUCK));
     let signals = Signals::new(&config.sources, &config.profiles).map_err(anyhow::Error::msg)?;
-    let servers =
-        Servers::start(config.metrics, config.health, telemetry.clone(), health.clone()).await?;
+    let servers = Servers::start(config.metrics, config.health, telemetry.clone(), health.clone()).await?;
     let mut background = JoinSet::new();
     background.spawn(heartbeat(health.clone()));
 
@@ -72,7 +71,8 @@ pub async fn run(
     health.stores(vec!["the API server's objects"]);
     let unique = format!("{}_{}", identity.pod, nonce()?);
     let mut leadership =
-        Elector::new(client.clone(), &identity.namespace, LEASE, &unique, clock.clone(), Timing::default())?.spawn();
+        Elector::new(client.clone(), &identity.namespace, LEASE, &unique, clock.clone(), Timing::default())?
+            .spawn();
     tokio::select! {
         () = stores.ready() => health.stores(Vec::new()),
         _ = stop.wait_for(|s| *s) => {}
@@ -92,7 +92,9 @@ pub async fn run(
         telemetry.leader(true);
         let world = Arc::new(World {
             signals,
-            events: events.insert(Arc::new(Events::start(client.clone(), &identity.pod, pod_ref(&identity)))).clone(),
+            events: events
+                .insert(Arc::new(Events::start(client.clone(), &identity.pod, pod_ref(&identity))))
+                .clone(),
             actor: identity.pod.clone(),
             turns: Semaphore::new(config.concurrency),
             ledger: LedgerDoor::default(),

@@ -71,11 +71,8 @@ impl Stores {
         changes: &mpsc::UnboundedSender<Change>,
         tasks: &mut JoinSet<()>,
     ) -> Self {
-        let wanted: Vec<Option<String>> = if namespaces.is_empty() {
-            vec![None]
-        } else {
-            namespaces.iter().cloned().map(Some).collect()
-        };
+        let wanted: Vec<Option<String>> =
+            if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
         let scopes = wanted.into_iter().map(|ns| Scope::start(client, ns, changes, tasks)).collect();
         Self { scopes }
     }
@@ -174,7 +171,9 @@ async fn drive<K: Resource + Debug>(
                 tell(k.namespace().unwrap_or_default(), k.name_any());
             }
             Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
-            Err(error) => tracing::warn!(%error, kind = std::any::type_name::<K>(), "a watch failed; it is tried again"),
+            Err(error) => {
+                tracing::warn!(%error, kind = std::any::type_name::<K>(), "a watch failed; it is tried again")
+            }
         }
     }
 }

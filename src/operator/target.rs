@@ -47,7 +47,8 @@ pub async fn read(
     known: &mut Known,
 ) -> Result<(Option<Workload>, bool), TurnError> {
     let namespace = resource.namespace().unwrap_or_default();
-    facts_of(world, &namespace, &resource.spec.target_ref.name, resource.spec.retune.as_ref(), live, known).await
+    facts_of(world, &namespace, &resource.spec.target_ref.name, resource.spec.retune.as_ref(), live, known)
+        .await
 }
 
 /// The same for any Deployment.
@@ -61,7 +62,8 @@ pub async fn facts_of(
 ) -> Result<(Option<Workload>, bool), TurnError> {
     let Some(scope) = world.stores.of(namespace) else { return Ok((None, true)) };
     let stored = scope.deployments.get(&ObjectRef::new(name).within(namespace));
-    let behind = known.written.is_some_and(|w| stored.as_ref().and_then(|d| version(&**d)).is_some_and(|v| v < w));
+    let behind =
+        known.written.is_some_and(|w| stored.as_ref().and_then(|d| version(&**d)).is_some_and(|v| v < w));
     let deployment = if live || behind {
         let api: Api<Deployment> = Api::namespaced(world.client.clone(), namespace);
         bounded(api.get_opt(name)).await?
@@ -119,13 +121,21 @@ fn other_scalers(scope: &super::stores::Scope, namespace: &str, name: &str) -> V
         .hpas
         .state_filter(|h| h.namespace().as_deref() == Some(namespace))
         .iter()
-        .filter(|h| h.spec.as_ref().is_some_and(|s| s.scale_target_ref.kind == "Deployment" && s.scale_target_ref.name == name))
+        .filter(|h| {
+            h.spec
+                .as_ref()
+                .is_some_and(|s| s.scale_target_ref.kind == "Deployment" && s.scale_target_ref.name == name)
+        })
         .map(|h| format!("HorizontalPodAutoscaler/{}", h.name_any()))
         .collect()
 }
 
 /// Latest change, by somebody else, of a ConfigMap that the template names.
-fn config_changed_at(scope: &super::stores::Scope, namespace: &str, deployment: &Deployment) -> Option<Timestamp> {
+fn config_changed_at(
+    scope: &super::stores::Scope,
+    namespace: &str,
+    deployment: &Deployment,
+) -> Option<Timestamp> {
     let named = facts::referenced_config_maps(deployment);
     scope
         .config_maps
@@ -149,7 +159,9 @@ pub fn older_claim(world: &World, resource: &MatVerseScaling) -> Option<String> 
         .iter()
         .filter_map(|s| s.0.as_ref().ok())
         .filter(|m| m.namespace().as_deref() == Some(&namespace) && m.uid() != resource.uid())
-        .filter(|m| m.spec.target_ref.name == resource.spec.target_ref.name && m.metadata.deletion_timestamp.is_none())
+        .filter(|m| {
+            m.spec.target_ref.name == resource.spec.target_ref.name && m.metadata.deletion_timestamp.is_none()
+        })
         .map(|m| age(m))
         .filter(|other| *other < mine)
         .min()

@@ -162,7 +162,7 @@ pub(super) async fn situation(
     let picture = life.estimator.orient(&observed, &settings);
     world.telemetry.phase(Phase::Orient, world.clock.monotonic().since(began));
     let object = object_ref(resource);
-    Ok(Situation {
+    let situation = Situation {
         now: observed.at,
         spec: resource.spec.clone(),
         picture,
@@ -171,7 +171,9 @@ pub(super) async fn situation(
         standing: standing(world, resource, &object, behind),
         observed,
         object,
-    })
+    };
+    // What is recorded must fit an entry, and what is decided on must be what is recorded.
+    Ok(situation.compacted())
 }
 
 fn timed_decide(world: &World, situation: &Situation) -> Decision {
@@ -294,7 +296,10 @@ pub(super) async fn carry_out(
 }
 
 /// The outcome of an act must stand in the ledger: it is offered again until it does, within the turn's bound.
-async fn conclude(ledger: &crate::ledger::Ledger, acted: crate::ledger::Acted) -> Result<Recorded, LedgerError> {
+async fn conclude(
+    ledger: &crate::ledger::Ledger,
+    acted: crate::ledger::Acted,
+) -> Result<Recorded, LedgerError> {
     for wait in [1, 2, 5, 10, 20] {
         match ledger.conclude(acted.clone()).await {
             Err(error) if !error.is_final() => {

@@ -280,7 +280,7 @@ fn obstacle(v: &View<'_>, charge: &Charge) -> Option<(Tried, bool)> {
     }
     if m.bad_templates.contains(&w.current.template) {
         let why = "this template was reverted before and is not undone automatically twice; \
-                   fix it, or `matverse allow` clears the mark";
+                   release a changed template";
         return no(why, bad(why));
     }
     let restored = m.rollbacks.last().filter(|back| {
