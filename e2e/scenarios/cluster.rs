@@ -149,7 +149,7 @@ pub fn stays(seconds: u64, what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A bounded load on a NodePort of loopback, ended with the scenario.
+/// A bounded load on a `NodePort` of loopback, ended with the scenario.
 pub struct Load(Child);
 
 impl Load {

@@ -1,6 +1,6 @@
 //! The manifests that scenarios apply.
 
-/// A small Deployment of the shop image with its Service; `port` 0 = no NodePort.
+/// A small Deployment of the shop image with its Service; `port` 0 = no `NodePort`.
 pub fn shop(name: &str, image: &str, replicas: u32, port: u16) -> String {
     let node_port = if port == 0 { String::new() } else { format!(", nodePort: {port}") };
     let kind = if port == 0 { "ClusterIP" } else { "NodePort" };

@@ -215,7 +215,7 @@ impl Verify {
     }
 
     async fn read_cluster(&self) -> Result<Vec<Saved>> {
-        let client = crate::operator::client::connect().await.context("no API server")?;
+        let client = crate::operator::client::connect().await.context("no cluster")?;
         let store = ConfigMaps::new(client, &self.namespace);
         let objects = store.list().await.with_context(|| format!("namespace {}", self.namespace))?;
         Ok(objects.into_iter().map(Saved::from).collect())
@@ -242,14 +242,14 @@ impl Verify {
     }
 }
 
-/// The report for people, one line each.
+/// The report for people.
 fn text(report: &Report) -> String {
     let verdict = match report.verdict {
         Verdict::Good => "good",
         Verdict::Tampered => "TAMPERED",
         Verdict::Incomplete => "incomplete",
     };
-    let mut lines = vec![format!("ledger {}: {verdict}", report.origin.as_deref().unwrap_or("(unknown)"))];
+    let mut text = format!("ledger {}: {verdict}\n", report.origin.as_deref().unwrap_or("(unknown)"));
     for finding in &report.findings {
         let severity = match finding.severity {
             Severity::Tampered => "tampered  ",
@@ -259,19 +259,23 @@ fn text(report: &Report) -> String {
             Some(index) if !finding.at.starts_with("entry") => format!(" (entry {index})"),
             _ => String::new(),
         };
-        lines.push(format!("  {severity}  {}{index}: {}", finding.at, finding.message));
+        text += &format!("  {severity} {}{index}: {}\n", finding.at, finding.message);
     }
     if let (Some(size), Some(root)) = (report.size, &report.root) {
-        lines.push(format!("  checkpoint  {size} entries, root {root}"));
+        text += &format!("  checkpoint  {size} entries, root {root}\n");
     }
-    let Report { entries, segments, intents, outcomes, open, signatures, since, policies, .. } = report;
-    lines.push(format!(
-        "  seen        {entries} entries ({segments} segments and the tail): {intents} intents, {outcomes} outcomes, {open} open"
-    ));
-    lines.push(format!("  signatures  {signatures} of entries checked"));
-    lines.push(format!("  older       {since}"));
-    lines.push(format!("  policies    {policies}\n"));
-    lines.join("\n")
+    text + &format!(
+        "  seen        {} entries in {} segments and the tail: {} intents, {} outcomes, {} open\n  \
+         signatures  {} of entries checked\n  older       {}\n  policies    {}\n",
+        report.entries,
+        report.segments,
+        report.intents,
+        report.outcomes,
+        report.open,
+        report.signatures,
+        report.since,
+        report.policies
+    )
 }
 
 #[cfg(test)]
@@ -280,7 +284,6 @@ mod tests {
     use std::sync::Arc;
 
     use clap::Parser;
-    use jiff::Timestamp;
 
     use super::*;
     use crate::ledger::memory::MemoryStore;
@@ -351,7 +354,7 @@ mod tests {
         let signer = Signer::from_seed("prod/main", &[1; 32]).unwrap();
         let vkey = signer.verifier().to_string();
         let settings = Settings { tail_bytes: 1500, ..Settings::immediate() };
-        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let now = jiff::Timestamp::from_second(1_700_000_000).unwrap();
         let (ledger, _) =
             Ledger::open_with(Arc::new(store.clone()), signer, "prod/main", settings, now).await.unwrap();
         for n in 0..3 {

@@ -70,7 +70,7 @@ pub fn workload(sources: &Sources<'_>) -> Workload {
         deployment_paused: spec.and_then(|s| s.paused).unwrap_or(false),
         pause_requested: deployment.annotations().get(PAUSED).is_some_and(|p| still_paused(p, sources.now)),
         fence: deployment.annotations().get(FENCE).cloned(),
-        start_seconds: sources.pods.and_then(|pods| start_seconds(pods)),
+        start_seconds: sources.pods.and_then(start_seconds),
         current,
         previous: revisions,
         rollout,

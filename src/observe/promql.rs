@@ -231,7 +231,7 @@ mod tests {
             r#"up{namespace=~".*"}"#,
             r#"up{namespace!="shop"}"#,
             r#"sum(rate(x_total{a="b"}[1m])) / count(up)"#,
-            r#"max_over_time(up[5m:1m]) or vector(1)"#,
+            r"max_over_time(up[5m:1m]) or vector(1)",
         ] {
             let query = checked(query).unwrap();
             let selectors = query.text.matches('{').count();

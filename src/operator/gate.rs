@@ -133,7 +133,8 @@ async fn situation(
 
 /// A sample counts once, by its own time, and only after the revision's rollout began.
 fn count(readings: &Readings, started: Option<Timestamp>, samples: &mut BTreeSet<Timestamp>) {
-    let times = readings.values().filter_map(|r| r.fresh()).map(|(_, at)| at);
+    let times =
+        readings.values().filter_map(super::super::observe::reading::Reading::fresh).map(|(_, at)| at);
     samples.extend(times.filter(|at| started.is_none_or(|s| *at >= s)).max());
 }
 

@@ -172,7 +172,7 @@ async fn drive<K: Resource + Debug>(
             }
             Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
             Err(error) => {
-                tracing::warn!(%error, kind = std::any::type_name::<K>(), "a watch failed; it is tried again")
+                tracing::warn!(%error, kind = std::any::type_name::<K>(), "a watch failed; it is tried again");
             }
         }
     }

@@ -162,7 +162,7 @@ pub fn older_claim(world: &World, resource: &MatVerseScaling) -> Option<String> 
         .filter(|m| {
             m.spec.target_ref.name == resource.spec.target_ref.name && m.metadata.deletion_timestamp.is_none()
         })
-        .map(|m| age(m))
+        .map(age)
         .filter(|other| *other < mine)
         .min()
         .map(|(_, name)| name)

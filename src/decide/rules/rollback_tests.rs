@@ -196,7 +196,7 @@ fn each_obstacle_holds_and_has_its_reason() {
     };
     no(Story::bad_rollout().with(|s| s.spec.rollback.enabled = false), "enabled is false", "Degraded");
     no(Story::bad_rollout().workload(|w| w.previous.clear()), "no earlier revision", "Degraded");
-    no(Story::bad_rollout().memory(|m| m.bad_templates = vec!["t-new".into()]), "matverse allow", "Degraded");
+    no(Story::bad_rollout().memory(|m| m.bad_templates = vec!["t-new".into()]), "release a changed template", "Degraded");
     no(
         Story::bad_rollout().memory(|m| m.bad_templates = vec!["t-old".into()]),
         "no earlier revision",
