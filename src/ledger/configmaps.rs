@@ -110,7 +110,7 @@ impl Store for ConfigMaps {
         bounded(self.api.replace(name, &PostParams::default(), &map)).await.map(object)
     }
 
-    #[allow(clippy::disallowed_methods, reason = "by uid and resourceVersion, and only what is exported")]
+    #[allow(clippy::disallowed_methods, reason = "with uid and resourceVersion")]
     async fn delete(&self, name: &str, uid: &str, resource_version: &str) -> Result<(), StoreError> {
         let exactly =
             Preconditions { uid: Some(uid.to_owned()), resource_version: Some(resource_version.to_owned()) };

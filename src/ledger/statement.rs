@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::keys::{Signer, VerifierKey};
 use super::states::Outcome;
 use super::{state, text};
-use crate::api::scaling::Mode;
 use crate::decide::situation::{Action, ObjectRef, Plan, Proof, RuleVerdict};
 use crate::decide::{Decision, Situation};
 
@@ -196,8 +195,6 @@ pub struct Intent {
     pub reasoning: String,
     /// Every rule tried.
     pub rules: Vec<RuleVerdict>,
-    /// Mode of the decision.
-    pub mode: Mode,
     /// Version of the rules and of the calibration table.
     pub policy_version: u32,
     /// What the act changes: `deployments/ns/name` or `configmaps/ns/name/key`.
@@ -212,7 +209,7 @@ pub struct Intent {
     pub decided_at: Timestamp,
     /// The act is not tried after this.
     pub not_after: Timestamp,
-    /// All that the decision saw; deciding on it again gives the same decision.
+    /// All that the decision saw, the mode among it; deciding on it again gives the same decision.
     pub situation: Situation,
 }
 
@@ -243,7 +240,6 @@ impl Intent {
             why: decision.why.clone(),
             reasoning: decision.reasoning.clone(),
             rules: decision.rules.clone(),
-            mode: decision.mode,
             policy_version: decision.policy_version,
             subject: state::subject_of(&situation.object, &decision.plan),
             pre,
