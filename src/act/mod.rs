@@ -152,7 +152,7 @@ async fn deployment(
         match bounded(api.patch(name, &params, &Patch::<()>::Json(body))).await {
             Ok(after) => return applied(&after, intended.situation(), &decision.plan),
             Err(CallError::Conflict) => match bounded(api.get(name)).await {
-                Ok(live) if as_decided(&live, workload) => {
+                Ok(live) if as_decided(&live, intended.situation()) => {
                     version = live.resource_version().unwrap_or_default();
                 }
                 Ok(_) => return Outcome::Refused { why: "the target changed after the decision".into() },
@@ -184,8 +184,9 @@ async fn deployment(
 
 /// Whether the target still is what was decided on: status moves the resourceVersion all through a
 /// rollout, but only a change of the spec moves the generation, and only a fencing write the fence.
-fn as_decided(live: &Deployment, workload: &crate::observe::workload::Workload) -> bool {
-    live.uid().as_deref() == Some(&workload.uid)
+fn as_decided(live: &Deployment, situation: &Situation) -> bool {
+    let Some(workload) = &situation.observed.workload else { return false };
+    live.uid().as_deref() == Some(workload.uid.as_str())
         && live.metadata.generation == Some(workload.generation)
         && live.metadata.deletion_timestamp.is_none()
         && live.annotations().get(FENCE) == workload.fence.as_ref()
