@@ -186,7 +186,7 @@ impl Prometheus {
             // A refused query and a huge answer are the query's fault, not the source's.
             Ok(_) => *circuit = Circuit::default(),
             Err(fault) if matches!(fault.token.as_str(), "query" | "oversized") => {
-                *circuit = Circuit::default()
+                *circuit = Circuit::default();
             }
             Err(_) => {
                 circuit.failures += 1;
