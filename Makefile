@@ -41,7 +41,7 @@ image: ## the operator's image, as an archive, without a container engine
 	e2e/image -o $(IMAGE) -ref localhost/matverse:e2e -entrypoint /matverse -user 65532:65532 $(STATIC):/matverse
 
 coverage: ## line coverage of the pure rooms
-	@e2e/../.ci/coverage
+	@.ci/coverage
 
 up: ## the test cluster
 	@e2e/cluster up && e2e/prometheus up
