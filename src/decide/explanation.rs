@@ -101,7 +101,7 @@ fn fix(why: &str) -> Option<String> {
             format!("{signal} is outside its range: a percent where a share is meant, or a clock ahead")
         }
         "SourceDown" => format!("the source of {signal} does not answer: look at its url and its health"),
-        "Gate" => format!("the gate says {signal}: `matverse gate check` shows which rule"),
+        "Gate" => format!("the gate says {signal}: `kubectl describe og` shows which rule"),
         "NoForecast" => "name cpu, or throughput and latency, and wait for the filter to be warm".into(),
         "AtMax" => "raise maxReplicas if the target is to be kept".into(),
         "Observe" => "set enforcement: Act to let it act".into(),

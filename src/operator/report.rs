@@ -64,6 +64,9 @@ pub async fn report(
         world.events.source(&source, fault.as_deref());
     }
     world.events.ledger(trouble.as_deref());
+    if let Ok(ledger) = world.ledger.get() {
+        world.telemetry.ledger_entries(ledger.head().size);
+    }
     tell(world, resource, &report, life).await;
 }
 
