@@ -34,14 +34,29 @@ enum Found {
     Silent(String),
 }
 
-async fn ask<K>(api: &Api<K>, name: &str, id: &str, epoch: u64, now: Now<'_>) -> Found
+/// Whether the object that was decided on is no more: deleted, or another one stands under its name.
+async fn is_gone<K>(api: &Api<K>, name: &str, uid: Option<&str>) -> bool
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    match bounded(api.get(name)).await {
+        Ok(live) => uid.is_some() && live.uid().as_deref() != uid,
+        Err(why) => matches!(why, CallError::Gone),
+    }
+}
+
+async fn ask<K>(api: &Api<K>, name: &str, uid: Option<&str>, id: &str, epoch: u64, now: Now<'_>) -> Found
 where
     K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
 {
     let until = now().checked_add(PATIENCE).unwrap_or(Timestamp::MAX);
     loop {
         let value = attestation::fence(epoch, COUNTER.fetch_add(1, Ordering::Relaxed));
-        let body = json!({"metadata": {"annotations": {FENCE: value}}});
+        // The uid keeps the fence off an object of the same name that came after.
+        let mut body = json!({"metadata": {"annotations": {FENCE: value}}});
+        if let Some(uid) = uid {
+            body["metadata"]["uid"] = json!(uid);
+        }
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
         let why = match bounded(api.patch(name, &params, &Patch::Merge(&body))).await {
             Ok(object) if object.annotations().get(DECISION).map(String::as_str) == Some(id) => {
@@ -49,6 +64,7 @@ where
             }
             Ok(_) => return Found::NotThere,
             Err(CallError::Gone) => return Found::Gone,
+            Err(CallError::Conflict) if is_gone(api, name, uid).await => return Found::Gone,
             Err(CallError::Refused(why)) => return Found::Silent(why),
             Err(why) => why.to_string(),
         };
@@ -79,7 +95,8 @@ pub(super) async fn settle_deployment(
     now: Now<'_>,
     lost: &str,
 ) -> Outcome {
-    let found = ask(api, &situation.object.target, id, epoch, now).await;
+    let uid = situation.observed.workload.as_ref().map(|w| w.uid.as_str());
+    let found = ask(api, &situation.object.target, uid, id, epoch, now).await;
     outcome(found, situation, plan, lost)
 }
 
@@ -95,7 +112,7 @@ pub(super) async fn settle_config_map(
     let Plan::Retune { config_map, .. } = plan else {
         return Outcome::Refused { why: "the plan is no retune".into() };
     };
-    outcome(ask(api, config_map, id, epoch, now).await, situation, plan, lost)
+    outcome(ask(api, config_map, None, id, epoch, now).await, situation, plan, lost)
 }
 
 /// Settles an intent that was left without an outcome: a fence, then what the target says.

@@ -67,6 +67,9 @@ pub(crate) fn sort(error: &kube::Error) -> CallError {
         kube::Error::Api(status) => match status.code {
             409 => CallError::Conflict,
             404 => CallError::Gone,
+            // A time-out in front of the API server says nothing of what came of the request behind it, and what
+            // was merely too much at once may be asked again: both belong to the fence.
+            code @ (408 | 429) => CallError::Lost(format!("HTTP {code}: {}", status.message)),
             400..=499 => CallError::Refused(format!("HTTP {}: {}", status.code, status.message)),
             code => CallError::Lost(format!("HTTP {code}: {}", status.message)),
         },

@@ -1,0 +1,15 @@
+//! The operator against a scripted API server and a scripted Prometheus: what it writes, what it leaves alone, and
+//! that every fault between leaves one effect and one record of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+#[path = "operator/act.rs"]
+mod act;
+#[path = "operator/crash.rs"]
+mod crash;
+#[path = "operator/process.rs"]
+mod process;
+#[path = "operator/turns.rs"]
+mod turns;
