@@ -2,14 +2,15 @@
 //! that every fault between leaves one effect and one record of it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::pedantic,
+    clippy::disallowed_methods,
+    reason = "the scripted servers have clocks of their own"
+)]
 
 mod support;
 
 #[path = "operator/act.rs"]
 mod act;
-#[path = "operator/crash.rs"]
-mod crash;
-#[path = "operator/process.rs"]
-mod process;
 #[path = "operator/turns.rs"]
 mod turns;

@@ -43,7 +43,8 @@ impl Scene {
         let client = server.client("a");
         let signer = Signer::generate("test/main").unwrap();
         let store = Arc::new(ConfigMaps::new(client.clone(), LEDGER));
-        let opened = Ledger::open_with(store, signer.clone(), "test/main", Settings::immediate(), now()).await;
+        let opened =
+            Ledger::open_with(store, signer.clone(), "test/main", Settings::immediate(), now()).await;
         Self { server, client, ledger: opened.unwrap().0, signer, now: now() }
     }
 
@@ -68,7 +69,12 @@ impl Scene {
         });
         Situation {
             now: self.now,
-            object: ObjectRef { namespace: NS.into(), name: "web".into(), uid: "u".into(), target: "web".into() },
+            object: ObjectRef {
+                namespace: NS.into(),
+                name: "web".into(),
+                uid: "u".into(),
+                target: "web".into(),
+            },
             spec,
             observed: Observed { at: self.now, evidence: Evidence::default(), workload: Some(workload) },
             picture: Picture::default(),
@@ -170,7 +176,8 @@ async fn a_scale_is_one_write_with_version_decision_and_attestation() {
     assert!(is_applied(&scene.carry_out(decided).await));
     let acts = scene.acts();
     assert_eq!(acts.len(), 1, "{acts:?}");
-    let paths: Vec<&str> = acts[0].body.as_array().unwrap().iter().map(|o| o["path"].as_str().unwrap()).collect();
+    let paths: Vec<&str> =
+        acts[0].body.as_array().unwrap().iter().map(|o| o["path"].as_str().unwrap()).collect();
     assert_eq!(
         paths,
         [

@@ -1,7 +1,6 @@
 //! The whole operator, turn after turn: what it does, what it holds, what it says.
 
 use axum::http::Method;
-use matverse::act::{ATTESTATION, DECISION};
 use serde_json::json;
 
 use crate::support::api_server::{Fault, Planned};
@@ -11,34 +10,6 @@ use crate::support::stage::{Stage, turns, until};
 
 fn pair(status: &str, reason: &str) -> (String, String) {
     (status.to_owned(), reason.to_owned())
-}
-
-#[tokio::test]
-async fn a_count_below_the_minimum_is_raised_exactly_once_and_then_nothing_is_written() {
-    let stage = Stage::set().await;
-    stage.workload("web", 1);
-    stage.scaling("web", &json!({}));
-    let operator = stage.start("a");
-    until("the minimum", || stage.replicas("web") == 2).await;
-    until("it is said", || stage.status("web")["lastDecision"]["action"] == "Noop").await;
-    let target = stage.server.get("deployments", NS, "web").unwrap();
-    assert!(!target["metadata"]["annotations"][DECISION].is_null());
-    assert!(!target["metadata"]["annotations"][ATTESTATION].is_null());
-    assert_eq!(stage.condition("web", "Ready").0, "True");
-    assert_eq!(stage.condition("web", "MetricsAvailable").0, "True");
-    assert_eq!(operator.ready().await.0, 200);
-    // The steady state: several turns, and no write but the lease's.
-    turns(3).await;
-    let before = stage.server.history().len();
-    turns(4).await;
-    let more: Vec<_> = stage.server.history().split_off(before);
-    assert!(more.is_empty(), "written without need: {more:#?}");
-    assert_eq!((stage.acts("web").len(), stage.counts("web")), (1, vec![1, 2]));
-    let record = stage.record();
-    record.assert_paired();
-    assert_eq!(record.results(), ["applied"]);
-    let text = operator.metrics().await;
-    assert!(text.contains(r#"matverse_actions_executed_total{action="ScaleUp",result="applied"} 1"#), "{text}");
 }
 
 #[tokio::test]
@@ -137,7 +108,8 @@ async fn two_resources_on_one_target_and_another_scaler_are_told_apart() {
     stage.workload("scaled", 1);
     stage.scaling("web", &json!({}));
     let mut second = stage.server.get("matversescalings", NS, "web").unwrap();
-    second["metadata"] = json!({"name": "second", "namespace": NS, "creationTimestamp": "2100-01-01T00:00:00Z"});
+    second["metadata"] =
+        json!({"name": "second", "namespace": NS, "creationTimestamp": "2100-01-01T00:00:00Z"});
     second["spec"]["minReplicas"] = json!(4);
     stage.server.put("matversescalings", second);
     stage.server.put(
@@ -225,26 +197,4 @@ async fn a_deleted_resource_gives_back_what_it_borrowed_and_goes() {
     assert_eq!(stage.record().results(), ["applied"]);
     stage.record().assert_paired();
     assert_eq!(stage.server.writes("configmaps").iter().filter(|w| w.namespace == NS).count(), 1);
-}
-
-#[tokio::test]
-async fn a_deleted_resource_does_not_hang_on_what_is_gone_or_another_owns() {
-    for case in ["no target", "no configmap", "theirs", "invalid"] {
-        let stage = Stage::set().await;
-        borrowed(&stage);
-        match case {
-            "no target" => stage.server.delete("deployments", NS, "web"),
-            "no configmap" => stage.server.delete("configmaps", NS, "knobs"),
-            "theirs" => stage.server.edit("configmaps", NS, "knobs", |m| m["data"]["workers"] = json!("50")),
-            _ => stage.server.edit("matversescalings", NS, "web", |m| m["spec"]["profile"] = json!("nobody-wrote-it")),
-        }
-        stage.server.delete("matversescalings", NS, "web");
-        let _operator = stage.start("a");
-        until(case, || stage.server.get("matversescalings", NS, "web").is_none()).await;
-        match case {
-            "theirs" => assert_eq!(knob(&stage), "50"),
-            "no target" | "invalid" => assert_eq!(knob(&stage), "10", "{case}: what was borrowed is given back"),
-            _ => {}
-        }
-    }
 }

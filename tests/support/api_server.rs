@@ -348,7 +348,8 @@ async fn handle(
         Some(Fault::Lie(code)) => failure(code, "Scripted", "committed, but the answer is a lie"),
         Some(Fault::LoseAnswer) => std::future::pending().await,
         Some(Fault::BreakAnswer) => {
-            let broken = futures::stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("cut"))]);
+            let broken =
+                futures::stream::iter([Ok(Bytes::from_static(b"{")), Err(std::io::Error::other("cut"))]);
             Body::from_stream(broken).into_response()
         }
         _ => match committed {
@@ -396,7 +397,9 @@ fn read(server: &ApiServer, path: &Path, partial: bool) -> Response {
     let found = storage.list(&path.key.plural, &path.key.namespace);
     let items: Vec<Value> = found.iter().map(|o| shown(o, partial)).collect();
     let version = storage.version().to_string();
-    answer(&json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items}))
+    answer(
+        &json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items}),
+    )
 }
 
 fn number(query: &str, name: &str) -> Option<u64> {

@@ -34,7 +34,8 @@ impl Respond for Answers {
         }
         let text = String::from_utf8_lossy(&request.body).into_owned();
         let url = reqwest::Url::parse(&format!("http://localhost/?{text}")).unwrap();
-        let query = url.query_pairs().find(|(k, _)| k == "query").map(|(_, v)| v.into_owned()).unwrap_or_default();
+        let query =
+            url.query_pairs().find(|(k, _)| k == "query").map(|(_, v)| v.into_owned()).unwrap_or_default();
         let range = request.url.path().ends_with("query_range");
         let (kind, result) = if range { ("matrix", Vec::new()) } else { ("vector", series(&script, &query)) };
         let body = json!({"status": "success", "data": {"resultType": kind, "result": result}});

@@ -58,13 +58,17 @@ impl Record {
 
     /// Results of the outcomes, in order.
     pub fn results(&self) -> Vec<String> {
-        self.of("outcome").iter().map(|o| o["outcome"]["result"].as_str().unwrap_or_default().to_owned()).collect()
+        self.of("outcome")
+            .iter()
+            .map(|o| o["outcome"]["result"].as_str().unwrap_or_default().to_owned())
+            .collect()
     }
 
     /// Every intent has exactly one outcome, and no outcome is without its intent.
     pub fn assert_paired(&self) {
         let intents: Vec<u64> = self.of("intent").iter().map(|i| i["index"].as_u64().unwrap()).collect();
-        let mut outcomes: Vec<u64> = self.of("outcome").iter().map(|o| o["intent"].as_u64().unwrap()).collect();
+        let mut outcomes: Vec<u64> =
+            self.of("outcome").iter().map(|o| o["intent"].as_u64().unwrap()).collect();
         outcomes.sort_unstable();
         assert_eq!(intents, outcomes, "intents and outcomes: {:#?}", self.entries);
     }

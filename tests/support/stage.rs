@@ -88,7 +88,8 @@ impl Stage {
         let folder = std::env::temp_dir().join(format!("matverse-stage-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let signer = Signer::generate(ORIGIN).unwrap();
-        let stage = Self { server: ApiServer::start().await, prometheus: Prometheus::start().await, signer, folder };
+        let stage =
+            Self { server: ApiServer::start().await, prometheus: Prometheus::start().await, signer, folder };
         stage.give_key();
         stage.prometheus.set("demo_cpu", 0.01);
         stage
@@ -133,7 +134,8 @@ impl Stage {
         );
         let config = Config::parse(&text).unwrap();
         let identity = Identity { namespace: SYSTEM.into(), pod: who.to_owned() };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (stop, stopped) = watch::channel(false);
         let (server, who) = (self.server.clone(), who.to_owned());
         let ended = runtime.spawn(async move { run(server.client(&who), config, identity, stopped).await });

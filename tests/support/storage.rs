@@ -170,11 +170,18 @@ impl Storage {
     }
 
     /// A client's write.
-    pub fn commit(&mut self, method: &Method, path: &Path, kind: &str, body: &[u8]) -> Result<Value, Refused> {
+    pub fn commit(
+        &mut self,
+        method: &Method,
+        path: &Path,
+        kind: &str,
+        body: &[u8],
+    ) -> Result<Value, Refused> {
         let given: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
         let mut key = path.key.clone();
         if key.name.is_empty() {
-            let name = given["metadata"]["name"].as_str().ok_or_else(|| refused(422, "Invalid", "no name"))?;
+            let name =
+                given["metadata"]["name"].as_str().ok_or_else(|| refused(422, "Invalid", "no name"))?;
             key.name = name.to_owned();
         }
         let before = self.all.get(&key).cloned();
