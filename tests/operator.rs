@@ -12,5 +12,9 @@ mod support;
 
 #[path = "operator/act.rs"]
 mod act;
+#[path = "operator/crash.rs"]
+mod crash;
+#[path = "operator/process.rs"]
+mod process;
 #[path = "operator/turns.rs"]
 mod turns;

@@ -64,7 +64,9 @@ where
             }
             Ok(_) => return Found::NotThere,
             Err(CallError::Gone) => return Found::Gone,
-            Err(CallError::Conflict) if is_gone(api, name, uid).await => return Found::Gone,
+            Err(CallError::Conflict | CallError::Refused(_)) if is_gone(api, name, uid).await => {
+                return Found::Gone;
+            }
             Err(CallError::Refused(why)) => return Found::Silent(why),
             Err(why) => why.to_string(),
         };

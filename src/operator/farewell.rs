@@ -13,6 +13,7 @@ use super::turn::{self, Life, TurnError};
 use super::world::World;
 use crate::api::MatVerseScaling;
 use crate::decide;
+use crate::observe::SignalPlan;
 
 /// The finalizer.
 pub const FINALIZER: &str = "autonomy.matverse.io/restore";
@@ -53,7 +54,8 @@ pub async fn turn(world: &World, resource: &MatVerseScaling, life: &mut Life) ->
 }
 
 async fn give_back(world: &World, resource: &MatVerseScaling, life: &mut Life) -> Result<bool, TurnError> {
-    let situation = turn::situation(world, resource, life).await?;
+    // Nothing is asked of Prometheus here, so that neither its silence nor a mistake in the spec holds anything up.
+    let situation = turn::situation(world, resource, &SignalPlan::default(), life).await?;
     if let Some(decision) = decide::release(&situation) {
         let recorded = turn::carry_out(world, resource, &situation, decision, life).await?;
         if !recorded.outcome().is_some_and(|o| matches!(o, crate::ledger::Outcome::Applied { .. })) {

@@ -1,5 +1,6 @@
 //! The target's facts for one turn: from the watches, or live where those may be behind or something is at stake.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +13,8 @@ use kube::{Resource, ResourceExt};
 use super::turn::TurnError;
 use super::world::World;
 use crate::api::MatVerseScaling;
-use crate::api::scaling::Retune;
+use crate::api::scaling::{ConfigMapRef, Parameter, Retune};
+use crate::decide::situation::RetuneTrial;
 use crate::observe::facts;
 use crate::observe::workload::Workload;
 
@@ -43,12 +45,34 @@ pub(super) async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>
 pub async fn read(
     world: &World,
     resource: &MatVerseScaling,
+    trial: Option<&RetuneTrial>,
     live: bool,
     known: &mut Known,
 ) -> Result<(Option<Workload>, bool), TurnError> {
     let namespace = resource.namespace().unwrap_or_default();
-    facts_of(world, &namespace, &resource.spec.target_ref.name, resource.spec.retune.as_ref(), live, known)
-        .await
+    let retune = tuned(resource.spec.retune.as_ref(), trial);
+    facts_of(world, &namespace, &resource.spec.target_ref.name, retune.as_deref(), live, known).await
+}
+
+/// What is to be read of a ConfigMap: what may be tuned, or what is under trial and no longer configured, which
+/// must be seen to be given back.
+fn tuned<'a>(configured: Option<&'a Retune>, trial: Option<&RetuneTrial>) -> Option<Cow<'a, Retune>> {
+    let Some(trial) = trial else { return configured.map(Cow::Borrowed) };
+    let names = |retune: &&Retune| {
+        retune.config_map_ref.name == trial.config_map && retune.parameters.iter().any(|p| p.key == trial.key)
+    };
+    Some(configured.filter(names).map_or_else(
+        || {
+            let parameter =
+                Parameter { key: trial.key.clone(), min: f64::MIN, max: f64::MAX, max_delta: 0.0 };
+            Cow::Owned(Retune {
+                config_map_ref: ConfigMapRef { name: trial.config_map.clone() },
+                parameters: vec![parameter],
+                settle_seconds: 0,
+            })
+        },
+        Cow::Borrowed,
+    ))
 }
 
 /// The same for any Deployment.

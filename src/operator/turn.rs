@@ -112,11 +112,13 @@ fn recall(world: &World, resource: &MatVerseScaling) -> Memory {
 
 async fn once(world: &World, resource: &MatVerseScaling, life: &mut Life) -> Result<(), TurnError> {
     resolve_open(world, &object_ref(resource));
-    let mut situation = situation(world, resource, life).await?;
+    let plan = signal_plan(world, resource)?;
+    let mut situation = situation(world, resource, &plan, life).await?;
     let mut decision = timed_decide(world, &situation);
     if decision.act && matches!(decision.action, Action::ScaleDown | Action::Rollback) {
         // A store may lag; what takes something away is decided on what the API server says now.
-        let (live, _) = target::read(world, resource, true, &mut life.target).await?;
+        let (live, _) =
+            target::read(world, resource, life.memory.retune_trial.as_ref(), true, &mut life.target).await?;
         if live != situation.observed.workload {
             situation.observed.workload = live;
             decision = timed_decide(world, &situation);
@@ -128,12 +130,8 @@ async fn once(world: &World, resource: &MatVerseScaling, life: &mut Life) -> Res
     farewell::keep(world, resource, borrowed).await
 }
 
-/// Observe and orient, and everything else a decision may depend on.
-pub(super) async fn situation(
-    world: &World,
-    resource: &MatVerseScaling,
-    life: &mut Life,
-) -> Result<Situation, TurnError> {
+/// The signals of a resource, where it can be evaluated as it is written.
+fn signal_plan(world: &World, resource: &MatVerseScaling) -> Result<SignalPlan, TurnError> {
     let mut invalid = decide::refused(&resource.spec);
     let planned = world.signals.plan(
         &resource.spec.profile,
@@ -142,21 +140,28 @@ pub(super) async fn situation(
         &resource.namespace().unwrap_or_default(),
         &resource.spec.target_ref.name,
     );
-    let plan = match planned {
-        Ok(plan) => plan,
+    match planned {
+        Ok(plan) if invalid.is_empty() => Ok(plan),
+        Ok(_) => Err(TurnError::Invalid(invalid)),
         Err(errors) => {
             invalid.extend(errors.iter().map(ToString::to_string));
-            return Err(TurnError::Invalid(invalid));
+            Err(TurnError::Invalid(invalid))
         }
-    };
-    if !invalid.is_empty() {
-        return Err(TurnError::Invalid(invalid));
     }
+}
+
+/// Observe and orient, and everything else a decision may depend on.
+pub(super) async fn situation(
+    world: &World,
+    resource: &MatVerseScaling,
+    plan: &SignalPlan,
+    life: &mut Life,
+) -> Result<Situation, TurnError> {
     let (observed, behind) =
-        world.telemetry.timed(Phase::Observe, observe(world, resource, &plan, life)).await?;
+        world.telemetry.timed(Phase::Observe, observe(world, resource, plan, life)).await?;
     let settings = decide::settings(&resource.spec);
     if !life.warm {
-        warm_up(world, resource, &plan, &observed, &settings, life).await;
+        warm_up(world, resource, plan, &observed, &settings, life).await;
     }
     let began = world.clock.monotonic();
     let picture = life.estimator.orient(&observed, &settings);
@@ -211,7 +216,8 @@ async fn observe(
     life: &mut Life,
 ) -> Result<(Observed, bool), TurnError> {
     let at = world.clock.now();
-    let (workload, behind) = target::read(world, resource, false, &mut life.target).await?;
+    let (workload, behind) =
+        target::read(world, resource, life.memory.retune_trial.as_ref(), false, &mut life.target).await?;
     let namespace = resource.namespace().unwrap_or_default();
     let name = &resource.spec.target_ref.name;
     let evidence = world.signals.read(plan, &namespace, name, workload.as_ref(), at).await;

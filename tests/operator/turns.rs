@@ -1,6 +1,7 @@
 //! The whole operator, turn after turn: what it does, what it holds, what it says.
 
 use axum::http::Method;
+use matverse::act::{ATTESTATION, DECISION};
 use serde_json::json;
 
 use crate::support::api_server::{Fault, Planned};
@@ -10,6 +11,46 @@ use crate::support::stage::{Stage, turns, until};
 
 fn pair(status: &str, reason: &str) -> (String, String) {
     (status.to_owned(), reason.to_owned())
+}
+
+/// The steady state: once all is said, several turns without a write but the lease's.
+async fn assert_silence(stage: &Stage) {
+    let mut more = Vec::new();
+    for _ in 0..4 {
+        let before = stage.server.history().len();
+        turns(3).await;
+        more = stage.server.history().split_off(before);
+        if more.is_empty() {
+            return;
+        }
+    }
+    panic!("written without need: {more:#?}");
+}
+
+#[tokio::test]
+async fn a_count_below_the_minimum_is_raised_exactly_once_and_then_nothing_is_written() {
+    let stage = Stage::set().await;
+    stage.workload("web", 1);
+    stage.scaling("web", &json!({}));
+    let operator = stage.start("a");
+    until("the minimum", || stage.replicas("web") == 2).await;
+    until("it is said", || stage.status("web")["lastDecision"]["action"] == "Noop").await;
+    let target = stage.server.get("deployments", NS, "web").unwrap();
+    assert!(!target["metadata"]["annotations"][DECISION].is_null());
+    assert!(!target["metadata"]["annotations"][ATTESTATION].is_null());
+    assert_eq!(stage.condition("web", "Ready").0, "True");
+    assert_eq!(stage.condition("web", "MetricsAvailable").0, "True");
+    assert_eq!(operator.ready().await.0, 200);
+    assert_silence(&stage).await;
+    assert_eq!((stage.acts("web").len(), stage.counts("web")), (1, vec![1, 2]));
+    let record = stage.record();
+    record.assert_paired();
+    assert_eq!(record.results(), ["applied"]);
+    let text = operator.metrics().await;
+    assert!(
+        text.contains(r#"matverse_actions_executed_total{action="ScaleUp",result="applied"} 1"#),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -89,11 +130,7 @@ async fn what_cannot_be_evaluated_is_refused_alone() {
     turns(1).await;
     assert_eq!(stage.server.writes("deployments").len(), 1);
     // Each writes its complaint once.
-    turns(3).await;
-    let before = stage.server.history().len();
-    turns(3).await;
-    let more: Vec<_> = stage.server.history().split_off(before);
-    assert!(more.is_empty(), "written without need: {more:#?}");
+    assert_silence(&stage).await;
     // A mistake that is mended is forgotten.
     stage.server.edit("matversescalings", NS, "no-profile", |m| m["spec"]["profile"] = json!("plain"));
     until("the mended one acts", || stage.replicas("no-profile") == 2).await;
@@ -197,4 +234,45 @@ async fn a_deleted_resource_gives_back_what_it_borrowed_and_goes() {
     assert_eq!(stage.record().results(), ["applied"]);
     stage.record().assert_paired();
     assert_eq!(stage.server.writes("configmaps").iter().filter(|w| w.namespace == NS).count(), 1);
+}
+
+#[tokio::test]
+async fn a_deleted_resource_does_not_hang_on_what_is_gone_or_another_owns() {
+    for case in ["no target", "no configmap", "theirs", "invalid", "not configured"] {
+        let stage = Stage::set().await;
+        borrowed(&stage);
+        match case {
+            "no target" => stage.server.delete("deployments", NS, "web"),
+            "no configmap" => stage.server.delete("configmaps", NS, "knobs"),
+            "theirs" => stage.server.edit("configmaps", NS, "knobs", |m| m["data"]["workers"] = json!("50")),
+            "invalid" => stage.server.edit("matversescalings", NS, "web", |m| {
+                m["spec"]["profile"] = json!("nobody-wrote-it");
+            }),
+            _ => stage.server.edit("matversescalings", NS, "web", |m| m["spec"]["retune"] = json!(null)),
+        }
+        stage.server.delete("matversescalings", NS, "web");
+        let _operator = stage.start("a");
+        until(case, || stage.server.get("matversescalings", NS, "web").is_none()).await;
+        match case {
+            "theirs" => assert_eq!(knob(&stage), "50"),
+            "invalid" | "not configured" => assert_eq!(knob(&stage), "10", "{case}"),
+            _ => {} // A target that is gone counts as restored.
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_step_under_trial_is_taken_back_when_it_is_no_longer_configured() {
+    let stage = Stage::set().await;
+    borrowed(&stage);
+    stage.server.edit("matversescalings", NS, "web", |m| m["spec"]["retune"] = json!(null));
+    let _operator = stage.start("a");
+    until("it is given back", || knob(&stage) == "10").await;
+    until("nothing is borrowed", || {
+        let mvs = stage.server.get("matversescalings", NS, "web").unwrap();
+        mvs["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+            && mvs["status"]["retune"].is_null()
+    })
+    .await;
+    assert_eq!(stage.record().results(), ["applied"]);
 }

@@ -107,6 +107,8 @@ struct Script {
     history: Vec<Write>,
     crash: Option<Crash>,
     silenced: Vec<String>,
+    /// Collections that were listed or watched, and whether for metadata alone.
+    collections: Vec<(Key, bool)>,
 }
 
 /// The server; clones are the same server.
@@ -226,6 +228,11 @@ impl ApiServer {
         self.script().history.iter().filter(|w| w.plural == plural).cloned().collect()
     }
 
+    /// Collections of a kind that were listed or watched, and whether for metadata alone.
+    pub fn collections(&self, plural: &str) -> Vec<(Key, bool)> {
+        self.script().collections.iter().filter(|(key, _)| key.plural == plural).cloned().collect()
+    }
+
     /// All write requests but those for leases, in order.
     pub fn history(&self) -> Vec<Write> {
         self.script().history.iter().filter(|w| w.plural != "leases").cloned().collect()
@@ -314,6 +321,9 @@ async fn handle(
     }
     let query = uri.query().unwrap_or_default();
     let partial = header("accept").contains("as=PartialObjectMetadata");
+    if method == Method::GET && path.key.name.is_empty() {
+        server.script().collections.push((path.key.clone(), partial));
+    }
     if method == Method::GET && query.contains("watch=") {
         return follow(&server, &path, query, partial);
     }
