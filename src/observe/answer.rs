@@ -32,8 +32,11 @@ pub enum Answer {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Body {
     status: String,
+    #[serde(default)]
+    error_type: String,
     #[serde(default)]
     error: String,
     #[serde(default)]
@@ -51,7 +54,8 @@ struct Data {
 #[derive(Deserialize)]
 struct Sample {
     metric: BTreeMap<String, String>,
-    value: (f64, String),
+    /// Left out where the sample is a native histogram.
+    value: Option<(f64, String)>,
 }
 
 /// Parses the body of an instant query's answer; the error is one line for people.
@@ -61,8 +65,20 @@ pub fn parse(body: &[u8]) -> Result<Answer, String> {
         return Ok(Answer::Other);
     }
     let samples: Vec<Sample> = serde_json::from_value(data.result).map_err(|e| e.to_string())?;
-    let series = samples.into_iter().map(|s| Ok(Series { labels: s.metric, value: number(&s.value.1)? }));
-    series.collect::<Result<_, String>>().map(Answer::Vector)
+    let mut series = Vec::with_capacity(samples.len());
+    for sample in samples {
+        let Some((_, value)) = sample.value else { return Ok(Answer::Other) };
+        series.push(Series { labels: sample.metric, value: number(&value)? });
+    }
+    Ok(Answer::Vector(series))
+}
+
+/// What Prometheus itself says against a query; `None` where the body is not its word.
+#[must_use]
+pub fn refusal(body: &[u8]) -> Option<String> {
+    let body: Body = serde_json::from_slice(body).ok()?;
+    (body.status == "error" && !body.error_type.is_empty())
+        .then(|| format!("{}: {}", body.error_type, body.error))
 }
 
 /// One series of a range query: labels, then (unix seconds, value).
@@ -95,7 +111,7 @@ fn data(body: &[u8]) -> Result<Data, String> {
     }
     match (body.status.as_str(), body.data) {
         ("success", Some(data)) => Ok(data),
-        _ => Err(body.error),
+        (status, _) => Err(format!("status {status:?} without data: {}", body.error)),
     }
 }
 
@@ -109,9 +125,10 @@ fn number(text: &str) -> Result<f64, String> {
     }
 }
 
-/// One request for a value and the ages of everything behind it.
+/// One request for a value, the ages of everything behind it and, where `max_age` (seconds) is given, the number
+/// of pods with a sample of at most that age behind each selector that names pods.
 #[must_use]
-pub fn joined(query: &Query, zero_when_fresh: Option<&Query>) -> String {
+pub fn joined(query: &Query, zero_when_fresh: Option<&Query>, max_age: Option<f64>) -> String {
     let part =
         |expression: &str, name: &str| format!(r#"label_replace({expression},"{PART}","{name}","","")"#);
     let mut text = part(&query.text, "value");
@@ -123,7 +140,48 @@ pub fn joined(query: &Query, zero_when_fresh: Option<&Query>) -> String {
         text.push_str(" or ");
         text.push_str(&part(&format!("max(timestamp({}))", zero.text), "zero"));
     }
+    if let Some(age) = max_age {
+        for (i, selector) in naming_pods(query).enumerate() {
+            let young = format!("timestamp({selector}) > time() - {age}");
+            text.push_str(" or ");
+            text.push_str(&part(&format!("count(count by (pod) ({young}))"), &format!("pods{i}")));
+        }
+    }
     text
+}
+
+/// Selectors that choose by the label `pod`: behind any other, the label may be the exporter's own.
+fn naming_pods(query: &Query) -> impl Iterator<Item = &String> {
+    query.selectors.iter().filter(|s| s.contains("{pod=~") || s.contains(",pod=~"))
+}
+
+/// The values of one part of a joined answer.
+fn part(all: &[Series], name: &str) -> Vec<f64> {
+    all.iter().filter(|s| s.labels.get(PART).map(String::as_str) == Some(name)).map(|s| s.value).collect()
+}
+
+/// Pods with a young sample behind every selector that names pods; `None` where no selector does.
+#[must_use]
+pub fn fresh_pods(answer: &Answer, query: &Query) -> Option<u32> {
+    let Answer::Vector(all) = answer else { return None };
+    let count = |i: usize| match part(all, &format!("pods{i}")).as_slice() {
+        [one] => *one as u32,
+        _ => 0,
+    };
+    (0..naming_pods(query).count()).map(count).min()
+}
+
+/// Whether there was nothing to measure: no value, or 0/0. An infinity is a value, though not one to believe.
+#[must_use]
+pub fn silent(answer: &Answer) -> bool {
+    match answer {
+        Answer::Vector(all) => match part(all, "value").as_slice() {
+            [] => true,
+            [one] => one.is_nan(),
+            _ => false,
+        },
+        Answer::Other => false,
+    }
 }
 
 /// What a signal's samples must meet.
@@ -141,11 +199,11 @@ pub struct Limits {
 #[must_use]
 pub fn reading(answer: &Answer, selectors: usize, zero: bool, limits: Limits, at: Timestamp) -> Reading {
     let Answer::Vector(all) = answer else { return Reading::WrongType };
-    let part = |name: &str| -> Vec<f64> {
-        all.iter().filter(|s| s.labels.get(PART).map(String::as_str) == Some(name)).map(|s| s.value).collect()
+    let stamp = |name: &str| match part(all, name).as_slice() {
+        [one] if one.is_finite() => Some(*one),
+        _ => None,
     };
-    let stamp = |name: &str| part(name).first().copied().filter(|t| t.is_finite());
-    let (value, sampled) = match part("value").as_slice() {
+    let (value, sampled) = match part(all, "value").as_slice() {
         [] => match stamp("zero") {
             Some(sampled) if zero => (0.0, Some(sampled)),
             _ => return Reading::Missing,
@@ -153,12 +211,21 @@ pub fn reading(answer: &Answer, selectors: usize, zero: bool, limits: Limits, at
         [value] => {
             let stamps: Vec<Option<f64>> = (0..selectors).map(|i| stamp(&format!("age{i}"))).collect();
             // Every input is needed: the oldest counts, and one without a sample leaves the age unproven.
-            let oldest = stamps.iter().copied().collect::<Option<Vec<f64>>>();
+            let oldest = stamps.iter().copied().collect::<Option<Vec<f64>>>().filter(|all| !all.is_empty());
+            // The oldest input may hide another that claims to come from the future.
+            let newest = stamps.into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
+            if value.is_finite() && newest - seconds(at) > SKEW {
+                return Reading::OutOfRange { value: *value };
+            }
             (*value, oldest.map(|all| all.into_iter().fold(f64::INFINITY, f64::min)))
         }
         several => return Reading::Ambiguous { series: several.len() },
     };
     judge(value, sampled, limits, at)
+}
+
+fn seconds(at: Timestamp) -> f64 {
+    at.as_millisecond() as f64 / 1000.0
 }
 
 /// The rules that hold for any sample: finite, young enough, in range.
@@ -167,10 +234,9 @@ pub fn judge(value: f64, sampled: Option<f64>, limits: Limits, at: Timestamp) ->
     if !value.is_finite() {
         return Reading::NotFinite;
     }
-    let now = at.as_millisecond() as f64 / 1000.0;
     let Some(sampled) = sampled else { return Reading::Stale { age_seconds: None } };
-    let age = now - sampled;
-    if age > limits.max_age {
+    let age = seconds(at) - sampled;
+    if age.is_nan() || age > limits.max_age {
         return Reading::Stale { age_seconds: Some(age) };
     }
     if age < -SKEW || value < limits.min || value > limits.max {
@@ -182,9 +248,10 @@ pub fn judge(value: f64, sampled: Option<f64>, limits: Limits, at: Timestamp) ->
     }
 }
 
-/// Reads the rows of a joined range query: one reading for each evaluation time (unix seconds).
+/// Reads the rows of a joined range query: one reading for each evaluation time (unix seconds), and whether it was
+/// [`silent`].
 #[must_use]
-pub fn readings(rows: &[Range], selectors: usize, zero: bool, limits: Limits) -> Vec<(i64, Reading)> {
+pub fn readings(rows: &[Range], selectors: usize, zero: bool, limits: Limits) -> Vec<(i64, Reading, bool)> {
     let mut turns: BTreeMap<i64, Vec<Series>> = BTreeMap::new();
     for (labels, values) in rows {
         for (time, value) in values {
@@ -196,7 +263,8 @@ pub fn readings(rows: &[Range], selectors: usize, zero: bool, limits: Limits) ->
         .into_iter()
         .filter_map(|(second, series)| {
             let at = Timestamp::from_second(second).ok()?;
-            Some((second, reading(&Answer::Vector(series), selectors, zero, limits, at)))
+            let answer = Answer::Vector(series);
+            Some((second, reading(&answer, selectors, zero, limits, at), silent(&answer)))
         })
         .collect()
 }
@@ -204,3 +272,7 @@ pub fn readings(rows: &[Range], selectors: usize, zero: bool, limits: Limits) ->
 #[cfg(test)]
 #[path = "answer_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "answer_evidence_tests.rs"]
+mod evidence;

@@ -115,7 +115,7 @@ fn the_joined_query_is_promql_and_asks_for_every_age() {
     let scope = Scope { namespace_label: "namespace", namespace: None, matchers: &none };
     let query = check("sum(rate(a[1m])) / sum(b)", &scope).unwrap();
     let zero = check("c", &scope).unwrap();
-    let text = joined(&query, Some(&zero));
+    let text = joined(&query, Some(&zero), None);
     promql_parser::parser::parse(&text).unwrap();
     assert_eq!(text.matches("max(timestamp(").count(), 3);
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::{ConfigMap, Container, Pod, PodSpec, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, KeyToPath, Pod, PodSpec, PodTemplateSpec, Volume, VolumeMount,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -72,7 +74,7 @@ pub fn workload(sources: &Sources<'_>) -> Workload {
         deployment_paused: spec.and_then(|s| s.paused).unwrap_or(false),
         pause_requested: deployment.annotations().get(PAUSED).is_some_and(|p| still_paused(p, sources.now)),
         fence: deployment.annotations().get(FENCE).cloned(),
-        start_seconds: sources.pods.and_then(start_seconds),
+        start_seconds: sources.pods.and_then(|pods| start_seconds(pods, deployment, sources.replica_sets)),
         current,
         previous: revisions,
         rollout,
@@ -172,6 +174,23 @@ fn template_written(deployment: &Deployment) -> Option<Timestamp> {
     }
 }
 
+/// When the rollout of the present template was complete, as the Deployment's controller says. Scaling leaves it.
+///
+/// While one of its passes only scales, the controller can take note of a new template and still show the
+/// condition of the old: therefore every pod must be of the present one.
+fn completed_at(deployment: &Deployment) -> Option<Timestamp> {
+    let status = deployment.status.as_ref()?;
+    let updated = status.updated_replicas.filter(|n| *n > 0)?;
+    let done = status.conditions.iter().flatten().find(|c| {
+        c.type_ == "Progressing"
+            && c.status == "True"
+            && c.reason.as_deref() == Some("NewReplicaSetAvailable")
+    })?;
+    let now =
+        status.observed_generation == deployment.metadata.generation && status.replicas == Some(updated);
+    done.last_update_time.as_ref().filter(|_| now).map(|t| t.0)
+}
+
 /// A Deployment whose controller has not made a ReplicaSet yet.
 fn unseen(deployment: &Deployment, template: &str, now: Timestamp) -> Revision {
     Revision {
@@ -205,19 +224,23 @@ fn rollout(sources: &Sources<'_>, current: &Revision, desired: i32) -> Rollout {
         .unwrap_or_default()
         .iter()
         .filter(|p| p.labels().get(POD_TEMPLATE_HASH) == Some(&current.pod_template_hash));
-    let (mut crashes, mut unschedulable, mut last_ready_at) = (0, i32::from(refused), None);
+    let (mut crashes, mut unschedulable, mut ready) = (0, i32::from(refused), None);
     for pod in mine {
         crashes = crashes.max(crashes_of(pod));
         unschedulable += i32::from(cannot_be_scheduled(pod));
-        last_ready_at = last_ready_at.max(ready_at(pod));
+        ready = ready.max(ready_at(pod));
     }
+    // Pods are not read every turn, and one that scaling adds is not the rollout's last.
+    let last_ready_at = completed_at(sources.deployment).or(ready);
     Rollout { complete, last_ready_at, deadline_exceeded, crashes, unschedulable }
 }
 
-/// Restarts of a pod that crashes of itself; an evicted one did nothing wrong.
+/// Restarts of a pod that crashes of itself; one that the node or the API ended (evicted, shut down, preempted: the
+/// pod as a whole then has a reason) did nothing wrong.
 fn crashes_of(pod: &Pod) -> i32 {
     let Some(status) = &pod.status else { return 0 };
-    if status.reason.as_deref() == Some("Evicted") || pod.metadata.deletion_timestamp.is_some() {
+    let disrupted = condition(pod, "DisruptionTarget").is_some_and(|c| c.status == "True");
+    if status.reason.is_some() || disrupted || pod.metadata.deletion_timestamp.is_some() {
         return 0;
     }
     let all =
@@ -243,29 +266,39 @@ fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a k8s_openapi::api::core:
 }
 
 fn cannot_be_scheduled(pod: &Pod) -> bool {
-    condition(pod, "PodScheduled")
-        .is_some_and(|c| c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
+    pod.metadata.deletion_timestamp.is_none()
+        && condition(pod, "PodScheduled")
+            .is_some_and(|c| c.status == "False" && c.reason.as_deref() == Some("Unschedulable"))
 }
 
 fn ready_at(pod: &Pod) -> Option<Timestamp> {
     condition(pod, "Ready").filter(|c| c.status == "True")?.last_transition_time.as_ref().map(|t| t.0)
 }
 
-/// Median time from creation to ready, of pods that have not restarted.
-fn start_seconds(pods: &[Pod]) -> Option<f64> {
+/// Median time from creation to ready, of the Deployment's pods that have not crashed.
+///
+/// Readiness that was lost and came back also moves the time of the condition: what took longer than a rollout may
+/// is no start.
+fn start_seconds(pods: &[Pod], deployment: &Deployment, replica_sets: &[ReplicaSet]) -> Option<f64> {
+    let longest = deployment.spec.as_ref().and_then(|s| s.progress_deadline_seconds).unwrap_or(600);
+    let ours = |p: &&Pod| {
+        let hash = p.labels().get(POD_TEMPLATE_HASH);
+        hash.is_some() && replica_sets.iter().any(|rs| rs.labels().get(POD_TEMPLATE_HASH) == hash)
+    };
     let mut all: Vec<f64> = pods
         .iter()
+        .filter(ours)
         .filter(|p| crashes_of(p) == 0)
         .filter_map(|p| {
             Some(ready_at(p)?.duration_since(p.metadata.creation_timestamp.as_ref()?.0).as_secs_f64())
         })
-        .filter(|s| *s >= 0.0)
+        .filter(|s| (0.0..=f64::from(longest)).contains(s))
         .collect();
     all.sort_by(f64::total_cmp);
     all.get(all.len() / 2).copied()
 }
 
-/// Whether pods must be read: something is under way, or was within the last minutes.
+/// Whether pods must be read: something is under way.
 #[must_use]
 pub fn pods_matter(deployment: &Deployment) -> bool {
     let status = deployment.status.as_ref();
@@ -282,9 +315,18 @@ pub fn pods_matter(deployment: &Deployment) -> bool {
 /// Label selector of the Deployment's pods.
 #[must_use]
 pub fn pod_selector(deployment: &Deployment) -> String {
-    let labels = deployment.spec.as_ref().and_then(|s| s.selector.match_labels.as_ref());
-    let pairs: Vec<String> = labels.into_iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
-    pairs.join(",")
+    let Some(selector) = deployment.spec.as_ref().map(|s| &s.selector) else { return String::new() };
+    let labels = selector.match_labels.iter().flatten().map(|(k, v)| format!("{k}={v}"));
+    let expressions = selector.match_expressions.iter().flatten().map(|e| {
+        let values = e.values.as_deref().unwrap_or_default().join(",");
+        match e.operator.as_str() {
+            "In" => format!("{} in ({values})", e.key),
+            "NotIn" => format!("{} notin ({values})", e.key),
+            "DoesNotExist" => format!("!{}", e.key),
+            _ => e.key.clone(),
+        }
+    });
+    labels.chain(expressions).collect::<Vec<_>>().join(",")
 }
 
 /// Whether a label, annotation or field manager says that GitOps owns the Deployment.
@@ -340,14 +382,18 @@ fn from_environment(container: &Container) -> BTreeSet<String> {
     whole.chain(single).collect()
 }
 
-/// When `data` of an object was last written by anybody but `ours`.
+/// When `data` (or `binaryData`) of an object was last written by anybody but `ours`.
 #[must_use]
 pub fn changed_by_others(meta: &ObjectMeta, ours: &str) -> Option<Timestamp> {
     meta.managed_fields
         .iter()
         .flatten()
         .filter(|f| f.manager.as_deref() != Some(ours))
-        .filter(|f| f.fields_v1.as_ref().is_some_and(|v| v.0.get("f:data").is_some()))
+        .filter(|f| {
+            f.fields_v1
+                .as_ref()
+                .is_some_and(|v| v.0.get("f:data").or_else(|| v.0.get("f:binaryData")).is_some())
+        })
         .filter_map(|f| f.time.as_ref().map(|t| t.0))
         .max()
 }
@@ -382,28 +428,46 @@ fn refusal(
             Some(_) => {}
         }
     }
-    let pod = pod?;
+    let Some(pod) = pod else { return Some("not mounted by the workload".into()) };
     if containers(pod).any(|c| from_environment(c).contains(name)) {
         return Some("used as environment: it changes only at the next restart".into());
     }
-    let volumes: BTreeSet<&str> = pod
+    let all_of = |items: Option<&[KeyToPath]>| {
+        items.is_none_or(|items| retune.parameters.iter().all(|p| items.iter().any(|i| i.key == p.key)))
+    };
+    let volumes: BTreeMap<&str, bool> = pod
         .volumes
         .iter()
         .flatten()
-        .filter(|v| v.config_map.as_ref().is_some_and(|c| c.name == *name))
-        .map(|v| v.name.as_str())
+        .filter_map(|v| Some((v.name.as_str(), all_of(items(v, name)?))))
         .collect();
-    let mounts = containers(pod)
-        .flat_map(|c| c.volume_mounts.iter().flatten())
-        .filter(|m| volumes.contains(m.name.as_str()));
-    let mut mounted = false;
-    for mount in mounts {
-        if mount.sub_path.is_some() || mount.sub_path_expr.is_some() {
-            return Some("mounted by subPath: it changes only at the next restart".into());
-        }
-        mounted = true;
+    let mounts = |c: &Container| -> Vec<(bool, bool)> {
+        let of_the_map = |m: &VolumeMount| {
+            let whole = *volumes.get(m.name.as_str())?;
+            Some((whole, m.sub_path.is_some() || m.sub_path_expr.is_some()))
+        };
+        c.volume_mounts.iter().flatten().filter_map(of_the_map).collect()
+    };
+    if containers(pod).flat_map(mounts).any(|(_, part)| part) {
+        return Some("mounted by subPath: it changes only at the next restart".into());
     }
-    (!mounted).then(|| "not mounted by the workload".into())
+    let lasting =
+        pod.init_containers.iter().flatten().filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let seen: Vec<(bool, bool)> = pod.containers.iter().chain(lasting).flat_map(mounts).collect();
+    if seen.is_empty() {
+        return Some("not mounted by the workload".into());
+    }
+    (!seen.iter().any(|(whole, _)| *whole)).then(|| "mounted without its tunable keys".into())
+}
+
+/// The items of a ConfigMap that a volume shows: `None` where it shows nothing of it, `Some(None)` where all.
+#[allow(clippy::option_option, reason = "no volume of it, all of it, or some of it")]
+fn items<'a>(volume: &'a Volume, name: &str) -> Option<Option<&'a [KeyToPath]>> {
+    if let Some(source) = volume.config_map.as_ref().filter(|c| c.name == name) {
+        return Some(source.items.as_deref());
+    }
+    let mut sources = volume.projected.iter().flat_map(|p| p.sources.iter().flatten());
+    sources.find_map(|s| s.config_map.as_ref().filter(|c| c.name == name)).map(|c| c.items.as_deref())
 }
 
 #[cfg(test)]

@@ -231,11 +231,12 @@ fn take(
     if selector.name.is_none() && !names_a_metric(&selector.matchers) {
         return Err(PromqlError::Refused("a selector must name its metric"));
     }
-    if let Some(namespace) = scope.namespace {
-        set(&mut selector.matchers, scope.namespace_label, namespace);
-    }
     for (label, value) in scope.matchers {
         set(&mut selector.matchers, label, value);
+    }
+    // Last, so that nothing else can say which namespace it is.
+    if let Some(namespace) = scope.namespace {
+        set(&mut selector.matchers, scope.namespace_label, namespace);
     }
     let mut bare = selector.clone();
     bare.offset = None;

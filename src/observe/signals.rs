@@ -10,6 +10,7 @@ use super::answer::{self, Answer, Limits};
 use super::profiles::{self, Profile, SignalDefinition};
 use super::promql::{self, Names, PromqlError, Query, Scope};
 use super::reading::{Evidence, Reading, Readings, SignalName};
+use super::sharing::Sharing;
 use super::source::{Prometheus, Source, SourceConfig};
 use super::workload::Workload;
 use crate::api::shared::SignalSpec;
@@ -20,6 +21,9 @@ pub const HISTORY: u32 = 200;
 const MAX_AGE: u32 = 60;
 /// Bit-identical samples after which a signal counts as frozen.
 const FROZEN: u32 = 10;
+/// After how many new signals those of workloads that are gone are forgotten, and how old they then are, in seconds.
+const FORGET_EVERY: usize = 256;
+const FORGET_SECONDS: i64 = 3600;
 
 /// Why the signals of a resource cannot be asked for.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -97,11 +101,33 @@ pub fn acceptable(definition: &SignalDefinition) -> Result<(), PromqlError> {
     Ok(())
 }
 
+/// A value, as seen last, and in how many turns it stayed while a neighbour moved.
+struct Still {
+    bits: u64,
+    sampled_at: Timestamp,
+    turns: u32,
+}
+
+/// What one signal gave in one turn.
+struct Read {
+    reading: Reading,
+    /// Whether there was nothing to measure.
+    silent: bool,
+    fresh_pods: Option<u32>,
+}
+
+impl Read {
+    fn nothing(reading: Reading) -> Self {
+        Self { reading, silent: false, fresh_pods: None }
+    }
+}
+
 /// All sources and profiles of the operator.
 pub struct Signals {
     sources: BTreeMap<String, Known>,
     profiles: BTreeMap<String, Profile>,
-    frozen: std::sync::Mutex<BTreeMap<String, (u64, Timestamp, u32)>>,
+    frozen: std::sync::Mutex<BTreeMap<String, Still>>,
+    sharing: Sharing,
     faults: std::sync::Mutex<BTreeMap<String, Option<String>>>,
 }
 
@@ -121,6 +147,7 @@ impl Signals {
         Ok(Self {
             sources: known,
             profiles: all,
+            sharing: Sharing::default(),
             frozen: std::sync::Mutex::default(),
             faults: std::sync::Mutex::default(),
         })
@@ -226,6 +253,8 @@ impl Signals {
     }
 
     /// Reads every signal of a plan at one evaluation time, all at once.
+    ///
+    /// The time is taken down to the whole second, so that workloads of one second share their questions.
     pub async fn read(
         &self,
         plan: &SignalPlan,
@@ -234,6 +263,7 @@ impl Signals {
         workload: Option<&Workload>,
         at: Timestamp,
     ) -> Evidence {
+        let at = whole_second(at);
         let whole = futures::future::join_all(plan.signals.iter().map(|p| {
             let names = Names { namespace, name, pod_template_hash: None };
             async move { (p.name.clone(), self.one(p, &names, at).await) }
@@ -245,30 +275,41 @@ impl Signals {
                 async move { (hash.clone(), p.name.clone(), self.one(p, &names, at).await) }
             })
         }));
-        let pods = self.fresh_pods(plan, namespace, name, at);
-        let (whole, sides, fresh_pods) = futures::join!(whole, sides, pods);
-        let mut readings: Readings = whole.into_iter().collect();
-        idle(&mut readings);
+        let (whole, sides) = futures::join!(whole, sides);
+        // A signal that is not fresh speaks for itself; of the others each load signal must cover the pods.
+        let fresh_pods =
+            whole.iter().filter(|(_, r)| r.reading.fresh().is_some()).filter_map(|(_, r)| r.fresh_pods).min();
+        let silent: BTreeSet<SignalName> =
+            whole.iter().filter(|(_, r)| r.silent).map(|(n, _)| n.clone()).collect();
+        let mut readings: Readings = whole.into_iter().map(|(n, r)| (n, r.reading)).collect();
+        idle(&mut readings, &silent);
         let mut by_revision: BTreeMap<String, Readings> = BTreeMap::new();
-        for (hash, signal, reading) in sides {
-            by_revision.entry(hash).or_default().insert(signal, reading);
+        for (hash, signal, read) in sides {
+            by_revision.entry(hash).or_default().insert(signal, read.reading);
         }
         let frozen = self.frozen(plan, namespace, name, &readings);
         Evidence { readings, by_revision, fresh_pods, frozen }
     }
 
-    async fn one(&self, planned: &Planned, names: &Names<'_>, at: Timestamp) -> Reading {
-        let down = |why: &str| Reading::SourceDown { why: why.to_owned() };
-        let Ok((query, zero)) = self.queries(planned, names) else { return Reading::WrongType };
-        match self.ask(&planned.source, &answer::joined(&query, zero.as_ref()), at).await {
-            Ok(answer) => answer::reading(&answer, query.selectors.len(), zero.is_some(), planned.limits, at),
-            Err(token) => down(&token),
+    async fn one(&self, planned: &Planned, names: &Names<'_>, at: Timestamp) -> Read {
+        let Ok((query, zero)) = self.queries(planned, names) else {
+            return Read::nothing(Reading::WrongType);
+        };
+        let load = [SignalName::CPU, SignalName::THROUGHPUT].contains(&planned.name);
+        let text = answer::joined(&query, zero.as_ref(), load.then_some(planned.limits.max_age));
+        match self.ask(&planned.source, &text, at).await {
+            Ok(answer) => Read {
+                reading: answer::reading(&answer, query.selectors.len(), zero.is_some(), planned.limits, at),
+                silent: answer::silent(&answer),
+                fresh_pods: if load { answer::fresh_pods(&answer, &query) } else { None },
+            },
+            Err(why) => Read::nothing(Reading::SourceDown { why }),
         }
     }
 
-    async fn ask(&self, source: &str, query: &str, at: Timestamp) -> Result<Answer, String> {
+    async fn ask(&self, source: &str, query: &str, at: Timestamp) -> Result<Arc<Answer>, String> {
         let Some(known) = self.sources.get(source) else { return Err("not_configured".into()) };
-        let answer = known.source.instant(query, at).await;
+        let answer = self.sharing.ask(source, &known.source, query, at).await;
         let fault = answer.as_ref().err().filter(|f| f.token != "query").map(ToString::to_string);
         self.faults
             .lock()
@@ -280,51 +321,42 @@ impl Signals {
         })
     }
 
-    /// Pods with a fresh series behind the load signals (cpu, else throughput); `None` where nothing counts pods.
-    async fn fresh_pods(&self, plan: &SignalPlan, namespace: &str, name: &str, at: Timestamp) -> Option<u32> {
-        let load = |n: &SignalName| plan.signals.iter().find(|p| p.name == *n);
-        let planned = load(&SignalName::THROUGHPUT).or_else(|| load(&SignalName::CPU))?;
-        let names = Names { namespace, name, pod_template_hash: None };
-        let (query, _) = self.queries(planned, &names).ok()?;
-        let selector = query.selectors.iter().find(|s| s.contains("pod=~"))?;
-        let now = at.as_millisecond() as f64 / 1000.0;
-        let text =
-            format!("count(count by (pod) (timestamp({selector}) > {}))", now - planned.limits.max_age);
-        match self.ask(&planned.source, &text, at).await {
-            Ok(Answer::Vector(all)) => match all.as_slice() {
-                [one] => Some(one.value as u32),
-                _ => Some(0),
-            },
-            Ok(Answer::Other) | Err(_) => None,
-        }
-    }
-
     /// Signals whose value stays the same to the bit while time and neighbours move.
     fn frozen(&self, plan: &SignalPlan, namespace: &str, name: &str, readings: &Readings) -> Vec<SignalName> {
         let mut seen = self.frozen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A quantile or a mean over a window may well stand still; what is read bare should not.
+        let bare = |signal: &SignalName| {
+            !plan.signals.iter().any(|p| p.name == *signal && p.definition.query.contains('['))
+        };
+        let fresh: Vec<(String, &SignalName, f64, Timestamp)> = readings
+            .iter()
+            .filter_map(|(signal, reading)| reading.fresh().map(|(v, at)| (signal, v, at)))
+            .map(|(signal, v, at)| (format!("{namespace}/{name}/{signal}"), signal, v, at))
+            .collect();
+        let moved = |seen: &BTreeMap<String, Still>, key: &str, value: f64| {
+            seen.get(key).is_some_and(|s| s.bits != value.to_bits())
+        };
+        let moving = fresh.iter().any(|(key, _, value, _)| moved(&seen, key, *value));
         let mut still = Vec::new();
-        let mut moving = false;
-        for (signal, reading) in readings {
-            let Some((value, at)) = reading.fresh() else { continue };
-            // A quantile or a mean over a window may well stand still; what is read bare should not.
-            let windowed = plan.signals.iter().any(|p| p.name == *signal && p.definition.query.contains('['));
-            if windowed {
-                continue;
+        for (key, signal, value, at) in fresh {
+            if let Some(newest) =
+                (!seen.contains_key(&key) && seen.len() % FORGET_EVERY == FORGET_EVERY - 1).then_some(at)
+            {
+                seen.retain(|_, s| newest.duration_since(s.sampled_at).as_secs() < FORGET_SECONDS);
             }
-            let key = format!("{namespace}/{name}/{signal}");
-            let entry = seen.entry(key).or_insert((value.to_bits(), at, 0));
-            if entry.0 != value.to_bits() {
-                *entry = (value.to_bits(), at, 0);
-                moving = true;
-            } else if at > entry.1 {
-                *entry = (entry.0, at, entry.2 + 1);
+            let entry = seen.entry(key).or_insert(Still { bits: value.to_bits(), sampled_at: at, turns: 0 });
+            if entry.bits != value.to_bits() {
+                *entry = Still { bits: value.to_bits(), sampled_at: at, turns: 0 };
+            } else if at > entry.sampled_at {
+                entry.sampled_at = at;
+                entry.turns = entry.turns.saturating_add(u32::from(moving));
             }
             // 0 and 1 are honest constants: no errors, no load, full consent.
-            if entry.2 >= FROZEN && value != 0.0 && value.fract() != 0.0 {
+            if entry.turns >= FROZEN && value.fract() != 0.0 && bare(signal) {
                 still.push(signal.clone());
             }
         }
-        if moving { still } else { Vec::new() }
+        still
     }
 
     /// The last turns before `observed`, oldest first, as a running operator would have read them.
@@ -339,18 +371,21 @@ impl Signals {
         let step = f64::from(interval.max(1));
         let back = SignedDuration::from_secs(i64::from(interval.max(1)) * i64::from(HISTORY));
         let Ok(start) = observed.at.checked_sub(back) else { return Vec::new() };
-        let mut turns: BTreeMap<i64, Readings> = BTreeMap::new();
+        let mut turns: BTreeMap<i64, (Readings, BTreeSet<SignalName>)> = BTreeMap::new();
         for planned in &plan.signals {
             let names = Names { namespace, name, pod_template_hash: None };
             let Ok((query, zero)) = self.queries(planned, &names) else { continue };
             let Some(known) = self.sources.get(&planned.source) else { continue };
-            let text = answer::joined(&query, zero.as_ref());
+            let text = answer::joined(&query, zero.as_ref(), None);
             match known.source.range(&text, start, observed.at, step).await {
                 Ok(rows) => {
-                    for (second, reading) in
-                        answer::readings(&rows, query.selectors.len(), zero.is_some(), planned.limits)
-                    {
-                        turns.entry(second).or_default().insert(planned.name.clone(), reading);
+                    let all = answer::readings(&rows, query.selectors.len(), zero.is_some(), planned.limits);
+                    for (second, reading, silent) in all {
+                        let (readings, quiet) = turns.entry(second).or_default();
+                        readings.insert(planned.name.clone(), reading);
+                        if silent {
+                            quiet.insert(planned.name.clone());
+                        }
                     }
                 }
                 Err(fault) => tracing::info!(signal = %planned.name, %fault, "no history"),
@@ -359,9 +394,9 @@ impl Signals {
         let started = observed.workload.as_ref().map(|w| w.current.started_at);
         turns
             .into_iter()
-            .filter_map(|(second, mut readings)| {
+            .filter_map(|(second, (mut readings, silent))| {
                 let at = Timestamp::from_second(second).ok()?;
-                idle(&mut readings);
+                idle(&mut readings, &silent);
                 // What the workload looked like then is not recorded; before the present rollout it was another.
                 let workload = observed.workload.clone().filter(|_| started.is_none_or(|s| at >= s));
                 let evidence = Evidence { readings, ..Evidence::default() };
@@ -375,22 +410,34 @@ impl Signals {
 fn running(workload: Option<&Workload>) -> Vec<String> {
     let Some(workload) = workload else { return Vec::new() };
     let old = workload.previous.iter().filter(|r| r.ready > 0);
-    let all: Vec<String> =
-        std::iter::once(&workload.current).chain(old).map(|r| r.pod_template_hash.clone()).collect();
+    let all: Vec<String> = std::iter::once(&workload.current)
+        .chain(old)
+        .map(|r| r.pod_template_hash.clone())
+        .filter(|hash| !hash.is_empty())
+        .collect();
     if all.len() > 1 { all } else { Vec::new() }
 }
 
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
 /// No latency and no errors to speak of, because nothing is asked: that is idle, not missing.
-fn idle(readings: &mut Readings) {
+fn idle(readings: &mut Readings, silent: &BTreeSet<SignalName>) {
     let quiet = readings.get(&SignalName::THROUGHPUT).and_then(Reading::fresh).is_some_and(|(v, _)| v == 0.0);
     if !quiet {
         return;
     }
     for name in [SignalName::LATENCY, SignalName::ERRORS] {
-        if let Some(reading) = readings.get_mut(&name)
+        if silent.contains(&name)
+            && let Some(reading) = readings.get_mut(&name)
             && matches!(reading, Reading::Missing | Reading::NotFinite)
         {
             *reading = Reading::Idle;
         }
     }
 }
+
+#[cfg(test)]
+#[path = "signals_tests.rs"]
+mod tests;

@@ -25,6 +25,8 @@ const FAILURES: u32 = 5;
 const PROBE_SECONDS: i64 = 15;
 /// Questions to one source at once.
 const AT_ONCE: usize = 16;
+/// Longest message of a fault, in characters.
+const MESSAGE: usize = 200;
 
 /// A source of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -78,7 +80,9 @@ pub struct Fault {
 
 impl Fault {
     fn new(token: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { token: token.into(), message: message.into() }
+        // A source may say anything, of any length.
+        let message: String = message.into().chars().take(MESSAGE).collect();
+        Self { token: token.into(), message }
     }
 }
 
@@ -185,7 +189,12 @@ impl Prometheus {
         match &answer {
             // A refused query and a huge answer are the query's fault, not the source's.
             Ok(_) => *circuit = Circuit::default(),
-            Err(fault) if matches!(fault.token.as_str(), "query" | "oversized") => {
+            Err(fault)
+                if matches!(
+                    fault.token.as_str(),
+                    "query" | "oversized" | "configuration" | "credentials"
+                ) =>
+            {
                 *circuit = Circuit::default();
             }
             Err(_) => {
@@ -201,10 +210,10 @@ impl Prometheus {
     fn closed(&self, at: Timestamp) -> Result<(), Fault> {
         let mut circuit = self.circuit.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match circuit.probe_at {
-            Some(probe) if at < probe => Err(Fault::new(
-                "circuit_open",
-                format!("{FAILURES} failures in a row; asked again at {probe}"),
-            )),
+            // A probe further away than it can be was set by a clock that has since been put back.
+            Some(probe) if at < probe && probe.duration_since(at).as_secs() <= PROBE_SECONDS => Err(
+                Fault::new("circuit_open", format!("{FAILURES} failures in a row; asked again at {probe}")),
+            ),
             Some(_) => {
                 circuit.probe_at = at.checked_add(jiff::SignedDuration::from_secs(PROBE_SECONDS)).ok();
                 Ok(())
@@ -244,8 +253,11 @@ impl Prometheus {
         }
         match status.as_u16() {
             200 => Ok(body),
-            400 | 422 => Err(Fault::new("query", answer::parse(&body).err().unwrap_or_default())),
-            code => Err(Fault::new(format!("http_{code}"), format!("HTTP {status}"))),
+            // Only Prometheus's own word speaks against the query; a proxy's page says nothing of it.
+            code => Err(match answer::refusal(&body) {
+                Some(why) if matches!(code, 400 | 422) => Fault::new("query", why),
+                _ => Fault::new(format!("http_{code}"), format!("HTTP {status}")),
+            }),
         }
     }
 }
@@ -283,7 +295,10 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
 fn text(file: &Path) -> Result<String, Fault> {
     let bytes = read(file).map_err(|e| Fault::new("credentials", e))?;
     let text = String::from_utf8(bytes).map_err(|_| Fault::new("credentials", "the file is no text"))?;
-    Ok(text.trim_end().to_owned())
+    match text.trim_end() {
+        "" => Err(Fault::new("credentials", format!("{}: the file is empty", file.display()))),
+        text => Ok(text.to_owned()),
+    }
 }
 
 /// The transport's error lies somewhere below the client's own.
@@ -312,3 +327,7 @@ fn transport(error: &reqwest::Error) -> Fault {
 #[cfg(test)]
 #[path = "source_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "source_failure_tests.rs"]
+mod failures;

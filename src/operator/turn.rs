@@ -215,7 +215,9 @@ async fn observe(
     plan: &SignalPlan,
     life: &mut Life,
 ) -> Result<(Observed, bool), TurnError> {
-    let at = world.clock.now();
+    let now = world.clock.now();
+    // Whole seconds, so that workloads of one second ask the same questions once.
+    let at = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let (workload, behind) =
         target::read(world, resource, life.memory.retune_trial.as_ref(), false, &mut life.target).await?;
     let namespace = resource.namespace().unwrap_or_default();
