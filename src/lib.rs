@@ -22,3 +22,4 @@ pub mod ledger;
 pub mod observe;
 pub mod operator;
 pub mod orient;
+pub mod simulate;

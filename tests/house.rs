@@ -30,10 +30,11 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms and single files that are pure.
-const PURE: &[&str] = &["api", "orient", "decide", "simulate", "observe/reading", "observe/workload"];
+const PURE: &[&str] =
+    &["api", "orient", "decide", "simulate", "observe/reading", "observe/sample", "observe/workload"];
 
 /// What of `observe` counts as types of evidence.
-const EVIDENCE: &[&str] = &["reading", "workload", "Observed"];
+const EVIDENCE: &[&str] = &["reading", "sample", "workload", "Observed"];
 
 /// Crates and modules that are a client, a clock, a runtime or the outside world.
 const OUTSIDE: &[&str] = &[

@@ -2,6 +2,7 @@
 
 pub mod crds;
 pub mod ledger;
+pub mod replay;
 pub mod run;
 
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ enum Verb {
     Run(run::Run),
     /// Prints the custom resource definitions that this version serves
     Crds,
+    /// Readings in, decisions out, line by line, with no cluster
+    Replay(replay::Replay),
     /// The ledger: make keys, verify
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -48,6 +51,7 @@ pub fn main() -> ExitCode {
     runtime.block_on(async {
         match cli.verb {
             Verb::Run(verb) => run::main(verb).await,
+            Verb::Replay(verb) => verb.run(),
             Verb::Ledger(verb) => verb.run().await,
             Verb::Crds => match crds::render() {
                 Ok(text) => {

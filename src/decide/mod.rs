@@ -28,6 +28,7 @@ pub mod gate;
 mod identity;
 mod memory;
 pub mod policy;
+pub mod pool;
 pub mod refuse;
 mod rules;
 pub mod situation;

@@ -30,10 +30,6 @@ pub fn refused(spec: &MatVerseScalingSpec) -> Vec<String> {
         spec.windows.is_empty(),
         "spec.windows is not served by this version; remove it, and pause by annotation",
     );
-    unless(
-        spec.pool.is_none(),
-        "spec.pool is not served by this version; remove it, and bound by maxReplicas",
-    );
     unless(spec.min_replicas >= 1, "spec.minReplicas: must be at least 1");
     unless(spec.min_replicas <= spec.max_replicas, "spec.minReplicas: must not exceed spec.maxReplicas");
     unless(

@@ -77,6 +77,21 @@ pub struct Standing {
     pub older_claim: Option<String>,
     /// The stores behind the workload facts may be behind a write of ours or too old.
     pub facts_behind: bool,
+    /// The share of the replica pool that the resource names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolShare>,
+}
+
+/// A member's share of a replica pool's budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PoolShare {
+    /// The pool.
+    pub pool: String,
+    /// Replicas this member may have.
+    pub most: i32,
+    /// The members' minimums exceed the budget: nobody shrinks for the pool's sake.
+    pub short: bool,
 }
 
 /// What is remembered between turns. Rebuilt from status, the ledger and history after a restart.

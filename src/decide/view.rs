@@ -149,7 +149,13 @@ impl<'a> View<'a> {
         // Written so that NaN is not enough either.
         let enough = found < most || capacity.keep_probability(found) >= keep;
         let raw = if enough { found } else { most.saturating_add(1) };
-        Some(Need { raw, want: behavior::inside(raw, spec) })
+        Some(Need { raw, want: self.inside(raw) })
+    }
+
+    /// A count inside [min, max] and inside the share of the pool.
+    pub(super) fn inside(&self, count: i32) -> i32 {
+        let most = self.s.standing.pool.as_ref().map_or(i32::MAX, |share| share.most);
+        behavior::inside(count.min(most), self.spec())
     }
 
     /// Whether the forecast may be used at all.

@@ -7,11 +7,10 @@ use serde::Deserialize;
 
 use super::promql::Query;
 use super::reading::Reading;
+use super::sample::{Limits, SKEW, seconds};
 
 /// Label that tells the value of a joined query from the ages of its inputs.
 const PART: &str = "matverse_part";
-/// How far a sample may lie in the future, in seconds.
-const SKEW: f64 = 5.0;
 
 /// One series of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,17 +183,6 @@ pub fn silent(answer: &Answer) -> bool {
     }
 }
 
-/// What a signal's samples must meet.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
-    /// Oldest age, in seconds.
-    pub max_age: f64,
-    /// Smallest value.
-    pub min: f64,
-    /// Largest value.
-    pub max: f64,
-}
-
 /// Reads a joined answer.
 #[must_use]
 pub fn reading(answer: &Answer, selectors: usize, zero: bool, limits: Limits, at: Timestamp) -> Reading {
@@ -221,31 +209,7 @@ pub fn reading(answer: &Answer, selectors: usize, zero: bool, limits: Limits, at
         }
         several => return Reading::Ambiguous { series: several.len() },
     };
-    judge(value, sampled, limits, at)
-}
-
-fn seconds(at: Timestamp) -> f64 {
-    at.as_millisecond() as f64 / 1000.0
-}
-
-/// The rules that hold for any sample: finite, young enough, in range.
-#[must_use]
-pub fn judge(value: f64, sampled: Option<f64>, limits: Limits, at: Timestamp) -> Reading {
-    if !value.is_finite() {
-        return Reading::NotFinite;
-    }
-    let Some(sampled) = sampled else { return Reading::Stale { age_seconds: None } };
-    let age = seconds(at) - sampled;
-    if age.is_nan() || age > limits.max_age {
-        return Reading::Stale { age_seconds: Some(age) };
-    }
-    if age < -SKEW || value < limits.min || value > limits.max {
-        return Reading::OutOfRange { value };
-    }
-    match Timestamp::from_millisecond((sampled * 1000.0) as i64) {
-        Ok(sampled_at) => Reading::Fresh { value, sampled_at },
-        Err(_) => Reading::OutOfRange { value },
-    }
+    limits.judge(value, sampled, at)
 }
 
 /// Reads the rows of a joined range query: one reading for each evaluation time (unix seconds), and whether it was

@@ -114,20 +114,3 @@ pub fn shipped() -> BTreeMap<String, Profile> {
         ),
     ])
 }
-
-/// The range of a signal where nobody gave another: (min, max).
-#[must_use]
-pub fn range(name: &str) -> (f64, f64) {
-    match name {
-        "omega" | "psi" | "cvar" | "errors" | "ece" | "fairness" | "consent" => (0.0, 1.0),
-        "cpu" => (0.0, 10.0),
-        "latency" => (0.0, 3.6e6),
-        "throughput" | "ecoKg" | "rho" => (0.0, f64::MAX),
-        "beta" => (0.0, 2.0),
-        "rhoBias" => (1.0, f64::MAX),
-        other if ["sr.", "oci.", "g.", "caos.", "linf.", "score."].iter().any(|p| other.starts_with(p)) => {
-            (0.0, 1.0)
-        }
-        _ => (f64::MIN, f64::MAX),
-    }
-}

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Observed;
-use super::answer::{self, Answer, Limits};
+use super::answer::{self, Answer};
 use super::profiles::{self, Profile, SignalDefinition};
 use super::promql::{self, Names, PromqlError, Query, Scope};
 use super::reading::{Evidence, Reading, Readings, SignalName};
+use super::sample::{Limits, idle};
 use super::sharing::Sharing;
 use super::source::{Prometheus, Source, SourceConfig};
 use super::workload::Workload;
@@ -17,8 +18,6 @@ use crate::api::shared::SignalSpec;
 
 /// Turns of history that a warm start asks for.
 pub const HISTORY: u32 = 200;
-/// Age a sample may have when neither profile nor resource says, in seconds.
-const MAX_AGE: u32 = 60;
 /// Bit-identical samples after which a signal counts as frozen.
 const FROZEN: u32 = 10;
 /// After how many new signals those of workloads that are gone are forgotten, and how old they then are, in seconds.
@@ -214,16 +213,14 @@ impl Signals {
         if !self.sources.contains_key(&source) {
             return Err(PlanError::NoSource { signal: signal.to_owned(), source_name: source });
         }
-        let (min, max) = profiles::range(signal);
         let planned = Planned {
             name: SignalName::new(signal),
-            limits: Limits {
-                max_age: f64::from(
-                    definition.max_age_seconds.or(defaults.max_age_seconds).unwrap_or(MAX_AGE),
-                ),
-                min: definition.min.unwrap_or(min),
-                max: definition.max.unwrap_or(max),
-            },
+            limits: Limits::of(
+                signal,
+                definition.max_age_seconds.or(defaults.max_age_seconds),
+                definition.min,
+                definition.max,
+            ),
             definition,
             source,
             tenant,
@@ -420,22 +417,6 @@ fn running(workload: Option<&Workload>) -> Vec<String> {
 
 fn whole_second(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
-}
-
-/// No latency and no errors to speak of, because nothing is asked: that is idle, not missing.
-fn idle(readings: &mut Readings, silent: &BTreeSet<SignalName>) {
-    let quiet = readings.get(&SignalName::THROUGHPUT).and_then(Reading::fresh).is_some_and(|(v, _)| v == 0.0);
-    if !quiet {
-        return;
-    }
-    for name in [SignalName::LATENCY, SignalName::ERRORS] {
-        if silent.contains(&name)
-            && let Some(reading) = readings.get_mut(&name)
-            && matches!(reading, Reading::Missing | Reading::NotFinite)
-        {
-            *reading = Reading::Idle;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ pub struct Config {
     pub sources: BTreeMap<String, SourceConfig>,
     /// Profiles beside the shipped ones; one of the same name replaces it.
     pub profiles: BTreeMap<String, Profile>,
+    /// Budgets of replicas by name.
+    pub pools: BTreeMap<String, PoolConfig>,
     /// Namespaces in which a resource may act; `*` = all, none = nowhere.
     pub act_namespaces: Vec<String>,
     /// The ledger.
@@ -32,6 +34,32 @@ pub struct Config {
     pub watch_namespaces: Vec<String>,
     /// Turns under way at once.
     pub concurrency: usize,
+}
+
+/// What of the configuration means something without a cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offline {
+    /// As in [`Config`].
+    pub profiles: BTreeMap<String, Profile>,
+    /// As in [`Config`].
+    pub pools: BTreeMap<String, PoolConfig>,
+}
+
+/// A budget of replicas that several workloads share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// The budget.
+    pub max_replicas: i32,
+    /// Namespaces whose resources may take part; `*` = all.
+    pub namespaces: Vec<String>,
+}
+
+impl PoolConfig {
+    /// Whether resources of a namespace may take part.
+    #[must_use]
+    pub fn takes(&self, namespace: &str) -> bool {
+        self.namespaces.iter().any(|n| n == "*" || n == namespace)
+    }
 }
 
 /// Where the ledger lies and who signs it.
@@ -78,6 +106,22 @@ impl Config {
         let mut walk = Walk::default();
         let config = walk.config(&root);
         if walk.errors.is_empty() { Ok(config) } else { Err(ConfigErrors(walk.errors)) }
+    }
+
+    /// Profiles and pools alone, for what runs without a cluster: sources, ledger and the rest may be left out.
+    ///
+    /// # Errors
+    /// Every mistake that is in them.
+    pub fn offline(text: &str) -> Result<Offline, ConfigErrors> {
+        let mut root: Value =
+            serde_saphyr::from_str(text).map_err(|e| ConfigErrors(vec![format!("no YAML: {e}")]))?;
+        let mut walk = Walk::default();
+        walk.known("", &root, &KEYS);
+        if root.is_object() && root["sources"].is_null() {
+            root["sources"] = serde_json::json!({"default": {}});
+        }
+        let parts = Offline { profiles: walk.profiles(&root), pools: walk.pools(&root["pools"]) };
+        if walk.errors.is_empty() { Ok(parts) } else { Err(ConfigErrors(walk.errors)) }
     }
 
     /// Whether a resource of a namespace may act.
@@ -216,6 +260,29 @@ impl Walk {
                 sources.insert(name.clone(), source);
             }
         }
+        match self.text("hpa", &root["hpa"], "Refuse").as_str() {
+            "Refuse" => {}
+            "Floor" => self.wrong(
+                "hpa",
+                "Floor is not built yet; use Refuse, which leaves a workload with an HPA alone",
+            ),
+            other => self.wrong("hpa", format_args!("{other:?} is neither Refuse nor Floor")),
+        }
+        Config {
+            sources,
+            profiles: self.profiles(root),
+            pools: self.pools(&root["pools"]),
+            act_namespaces: self.names("actNamespaces", &root["actNamespaces"], &["*"]),
+            ledger: self.ledger(&root["ledger"]),
+            metrics: self.address("metrics", &root["metrics"], SocketAddr::from(([127, 0, 0, 1], 8080))),
+            health: self.address("health", &root["health"], SocketAddr::from(([0, 0, 0, 0], 8081))),
+            watch_namespaces: self.names("watchNamespaces", &root["watchNamespaces"], &[]),
+            concurrency: usize::try_from(self.number("concurrency", &root["concurrency"], 8, 1..=1024))
+                .unwrap_or(8),
+        }
+    }
+
+    fn profiles(&mut self, root: &Value) -> BTreeMap<String, Profile> {
         let mut profiles = BTreeMap::new();
         for (name, value) in self.map("profiles", &root["profiles"]) {
             let path = format!("profiles.{name}");
@@ -227,31 +294,25 @@ impl Walk {
             }
             profiles.insert(name.clone(), profile);
         }
-        if !self.map("pools", &root["pools"]).is_empty() {
-            self.wrong(
-                "pools",
-                "replica pools are not built yet; remove them and size each workload by its own maxReplicas",
+        profiles
+    }
+
+    fn pools(&mut self, value: &Value) -> BTreeMap<String, PoolConfig> {
+        let mut pools = BTreeMap::new();
+        for (name, value) in self.map("pools", value) {
+            let path = format!("pools.{name}");
+            self.known(&path, value, &["maxReplicas", "namespaces"]);
+            if value["maxReplicas"].is_null() {
+                self.wrong(&format!("{path}.maxReplicas"), "a pool needs its budget of replicas");
+            }
+            let max = self.number(&format!("{path}.maxReplicas"), &value["maxReplicas"], 1, 1..=100_000);
+            let namespaces = self.names(&format!("{path}.namespaces"), &value["namespaces"], &["*"]);
+            pools.insert(
+                name.clone(),
+                PoolConfig { max_replicas: i32::try_from(max).unwrap_or(1), namespaces },
             );
         }
-        match self.text("hpa", &root["hpa"], "Refuse").as_str() {
-            "Refuse" => {}
-            "Floor" => self.wrong(
-                "hpa",
-                "Floor is not built yet; use Refuse, which leaves a workload with an HPA alone",
-            ),
-            other => self.wrong("hpa", format_args!("{other:?} is neither Refuse nor Floor")),
-        }
-        Config {
-            sources,
-            profiles,
-            act_namespaces: self.names("actNamespaces", &root["actNamespaces"], &["*"]),
-            ledger: self.ledger(&root["ledger"]),
-            metrics: self.address("metrics", &root["metrics"], SocketAddr::from(([127, 0, 0, 1], 8080))),
-            health: self.address("health", &root["health"], SocketAddr::from(([0, 0, 0, 0], 8081))),
-            watch_namespaces: self.names("watchNamespaces", &root["watchNamespaces"], &[]),
-            concurrency: usize::try_from(self.number("concurrency", &root["concurrency"], 8, 1..=1024))
-                .unwrap_or(8),
-        }
+        pools
     }
 
     fn source(&mut self, path: &str, value: &Value) -> Option<SourceConfig> {
@@ -388,7 +449,8 @@ ledger: {origin: prod/main, keyFile: /key.pem}
             ("origin: prod/main", "origin: 'a b'", "ledger.origin: "),
             (", keyFile: /key.pem", "", "ledger.keyFile: "),
             ("actNamespaces: [shop]", "hpa: Floor", "hpa: Floor is not built yet"),
-            ("actNamespaces: [shop]", "pools: {a: {maxReplicas: 3}}", "pools: "),
+            ("actNamespaces: [shop]", "pools: {a: {replicas: 3}}", "pools.a.maxReplicas: "),
+            ("actNamespaces: [shop]", "pools: {a: {maxReplicas: 0}}", "pools.a.maxReplicas: "),
             ("actNamespaces: [shop]", "metrics: {bind: here}", "metrics.bind: "),
             ("actNamespaces: [shop]", "actNamespaces: shop", "actNamespaces: "),
         ] {

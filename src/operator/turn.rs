@@ -254,6 +254,7 @@ fn standing(world: &World, resource: &MatVerseScaling, object: &ObjectRef, behin
         namespace_may_act: world.config.may_act(&object.namespace),
         older_claim: target::older_claim(world, resource),
         facts_behind: behind,
+        pool: None,
     }
 }
 

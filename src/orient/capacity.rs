@@ -66,6 +66,26 @@ impl Capacity {
         normal_cdf((self.carried(replicas) - mean) / sd.max(1e-12))
     }
 
+    /// Mean and standard deviation of the demand through the horizon, in the unit of the model.
+    #[must_use]
+    pub fn demand(&self) -> (f64, f64) {
+        let (Self::Utilisation { mean, sd, .. } | Self::Queue { mean, sd, .. }) = *self;
+        (mean, sd)
+    }
+
+    /// What `replicas` are worth, 0…1: `min(1, target / latency)` at the mean of the demand where the model knows
+    /// latency, else the share of the demand that they carry.
+    #[must_use]
+    pub fn utility(&self, replicas: i32) -> f64 {
+        match *self {
+            Self::Utilisation { mean, .. } => (self.carried(replicas) / mean.max(1e-12)).min(1.0),
+            Self::Queue { mean, service, variability, slots, target, .. } => {
+                let replica = Replica { service, variability, slots };
+                (target / replica.p95(f64::from(replicas.max(0)), mean)).min(1.0)
+            }
+        }
+    }
+
     /// The smallest count in 1…`max` that keeps the target with probability `keep`; `max` where none does
     /// (then [`Self::keep_probability`] of it says how far it falls short).
     #[must_use]

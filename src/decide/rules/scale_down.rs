@@ -80,7 +80,7 @@ pub(crate) fn try_rule(v: &View<'_>) -> Tried {
         proof: None,
         confidence: v.keep(to).and_then(confidence::calibrated),
         exempt: desired > spec.max_replicas,
-        want: Some(behavior::inside(need.raw, spec)),
+        want: Some(v.inside(need.raw)),
         provisional: false,
     })
 }

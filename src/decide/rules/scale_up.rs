@@ -50,7 +50,7 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
             notice("Degraded", format!("{text}; held until the load changes — look at what it depends on"));
         return Tried::wait(RULE, "Fruitless", text, vec!["the load to change".into()]).with(said);
     }
-    let goal = behavior::inside(most.to, spec);
+    let goal = v.inside(most.to);
     let limit = behavior::limit(Way::Up, &spec.behavior.scale_up, w.desired, &v.m.changes, v.now());
     let to = limit.map_or(goal, |limit| goal.min(limit)).max(if w.desired < spec.min_replicas {
         spec.min_replicas

@@ -1,0 +1,153 @@
+//! What the stream has said of one workload so far, as the facts a decision is made on.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+
+use super::line::{Line, Replicas, RevisionLine};
+use crate::api::scaling::MatVerseScalingSpec;
+use crate::decide::policy;
+use crate::observe::workload::{Revision, Rollout, Tunable, Workload};
+
+/// Start times that the median is taken over.
+const STARTS: usize = 9;
+
+/// Facts of one workload, kept from line to line.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    replicas: Option<(i32, i32)>,
+    revision: Option<RevisionLine>,
+    /// When each revision's rollout began, as far as said or seen.
+    started: BTreeMap<String, Timestamp>,
+    last_ready_at: Option<Timestamp>,
+    config_changed_at: Option<Timestamp>,
+    parameters: Option<BTreeMap<String, String>>,
+    /// A count that was asked for and is not ready yet.
+    asked: Option<(Timestamp, i32)>,
+    starts: VecDeque<f64>,
+}
+
+impl Facts {
+    /// Takes in what a line says.
+    pub fn learn(&mut self, line: &Line) {
+        if let Some(replicas) = &line.replicas {
+            self.count(*replicas, line.time);
+        }
+        if let Some(revision) = &line.revision {
+            self.rollout(revision, line.time);
+        }
+        if line.config_changed_at.is_some() {
+            self.config_changed_at = line.config_changed_at;
+        }
+        if line.parameters.is_some() {
+            self.parameters.clone_from(&line.parameters);
+        }
+        if self.complete() && self.last_ready_at.is_none() {
+            self.last_ready_at = Some(line.time);
+        }
+    }
+
+    /// How long pods take to start shows in how long a higher count takes to be ready.
+    fn count(&mut self, Replicas { desired, ready }: Replicas, at: Timestamp) {
+        let (before, had) = self.replicas.unwrap_or((desired, desired));
+        let ready = ready.unwrap_or(if self.replicas.is_some() { had } else { desired });
+        if desired > before {
+            self.asked = Some((at, desired));
+        } else if desired < before {
+            self.asked = None;
+        }
+        if let Some((since, count)) = self.asked
+            && ready >= count
+        {
+            if at > since {
+                if self.starts.len() == STARTS {
+                    self.starts.pop_front();
+                }
+                self.starts.push_back(at.duration_since(since).as_secs_f64());
+            }
+            self.asked = None;
+        }
+        self.replicas = Some((desired, ready));
+    }
+
+    fn rollout(&mut self, revision: &RevisionLine, at: Timestamp) {
+        let known = self.revision.as_ref();
+        let same = known.is_some_and(|known| known.current == revision.current);
+        // What ran before the first line began nobody knows when: long ago, so nothing is blamed on it.
+        let seen = if known.is_some() { at } else { Timestamp::UNIX_EPOCH };
+        let kept = self.started.get(&revision.current).copied().filter(|_| same);
+        let started = revision.started_at.or(kept).unwrap_or(seen);
+        if !same || kept != Some(started) {
+            self.last_ready_at = None;
+        }
+        self.started.insert(revision.current.clone(), started);
+        self.revision = Some(revision.clone());
+    }
+
+    fn failing(&self) -> bool {
+        self.revision.as_ref().is_some_and(|revision| revision.new_pods_failing)
+    }
+
+    fn complete(&self) -> bool {
+        self.replicas.is_some_and(|(desired, ready)| ready >= desired) && !self.failing()
+    }
+
+    fn start_seconds(&self) -> Option<f64> {
+        let mut all: Vec<f64> = self.starts.iter().copied().collect();
+        all.sort_unstable_by(f64::total_cmp);
+        all.get(all.len() / 2).copied()
+    }
+
+    /// The workload as it stands; `None` until its replicas have been said.
+    #[must_use]
+    pub fn workload(&self, name: &str, spec: &MatVerseScalingSpec, line: &Line) -> Option<Workload> {
+        let (desired, ready) = self.replicas?;
+        let complete = self.complete();
+        let revision = |hash: &str, ready: i32| Revision {
+            replica_set: hash.to_owned(),
+            pod_template_hash: hash.to_owned(),
+            template: hash.to_owned(),
+            number: 0,
+            started_at: self.started.get(hash).copied().unwrap_or(Timestamp::UNIX_EPOCH),
+            ready,
+        };
+        let (current, previous) = match &self.revision {
+            Some(known) => {
+                let beside = |hash: &String| i32::from(line.by_revision.contains_key(hash));
+                let old = known.previous.iter().filter(|hash| **hash != known.current);
+                let own = if self.failing() { 0 } else { ready };
+                (revision(&known.current, own), old.map(|hash| revision(hash, beside(hash))).collect())
+            }
+            None => (revision("", ready), Vec::new()),
+        };
+        Some(Workload {
+            uid: name.to_owned(),
+            resource_version: String::new(),
+            generation: 0,
+            desired,
+            ready,
+            updated: if complete { desired } else { ready },
+            deployment_paused: false,
+            pause_requested: false,
+            fence: None,
+            current,
+            previous,
+            rollout: Rollout {
+                complete,
+                last_ready_at: self.last_ready_at,
+                crashes: if self.failing() { policy::CRASHES } else { 0 },
+                ..Rollout::default()
+            },
+            start_seconds: self.start_seconds(),
+            config_changed_at: self.config_changed_at,
+            other_scalers: Vec::new(),
+            gitops: None,
+            tunable: spec.retune.as_ref().zip(self.parameters.clone()).map(|(retune, values)| Tunable {
+                name: retune.config_map_ref.name.clone(),
+                resource_version: String::new(),
+                refused: None,
+                values,
+            }),
+        })
+    }
+}
