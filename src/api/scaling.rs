@@ -124,8 +124,7 @@ pub struct MatVerseScalingSpec {
     pub gate_ref: Option<GateRef>,
     /// Replica pool of the operator's configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), pattern(CONFIG_NAME), extend("x-kubernetes-validations" =
-        not_yet("false", "pool", "leave it out and bound each workload by its maxReplicas")))]
+    #[schemars(length(min = 1, max = 63), pattern(CONFIG_NAME))]
     pub pool: Option<String>,
     /// Change freezes and scheduled minimums.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -8,7 +8,7 @@ use super::situation::{PoolShare, Situation};
 use super::view::View;
 use crate::orient::capacity::Capacity;
 
-/// Gains below this are noise of the arithmetic.
+/// Gains are told apart down to this.
 const NOTHING: f64 = 1e-9;
 
 /// What a division has to know of one member.
@@ -34,14 +34,15 @@ pub fn divide(pool: &str, budget: i32, members: &[&Situation]) -> Vec<PoolShare>
         let worth = |i: usize, n: i32| claims[i].capacity.map_or(1.0, |capacity| capacity.utility(n));
         let gain = |i: usize| match shares[i] {
             n if n >= claims[i].max => (0.0, 0.0),
-            n => (worth(i, n + 1) - worth(i, n), -worth(i, n)),
+            // In whole steps, so that rounding breaks no tie.
+            n => (libm::round((worth(i, n + 1) - worth(i, n)) / NOTHING), -worth(i, n)),
         };
         // Of two that gain the same, the worse off.
         let order = |a: &((f64, f64), usize), b: &((f64, f64), usize)| {
             a.0.0.total_cmp(&b.0.0).then(a.0.1.total_cmp(&b.0.1)).then(b.1.cmp(&a.1))
         };
         let best = (0..claims.len()).map(|i| (gain(i), i)).max_by(order);
-        let Some((_, i)) = best.filter(|((gain, _), _)| *gain > NOTHING) else { break };
+        let Some((_, i)) = best.filter(|((gain, _), _)| *gain > 0.0) else { break };
         shares[i] += 1;
         left -= 1;
     }

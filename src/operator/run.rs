@@ -13,6 +13,7 @@ use super::events::Events;
 use super::fleet;
 use super::health::{Health, LedgerKey, Servers};
 use super::leader::{Elector, Leadership, Timing};
+use super::pools::Pools;
 use super::stores::Stores;
 use super::telemetry::Telemetry;
 use super::world::{GateBoard, LedgerDoor, World};
@@ -99,6 +100,7 @@ pub async fn run(
             turns: Semaphore::new(config.concurrency),
             ledger: LedgerDoor::default(),
             gates: GateBoard::default(),
+            pools: Pools::default(),
             leadership: leadership.clone(),
             client,
             config,

@@ -133,6 +133,7 @@ async fn once(world: &World, resource: &MatVerseScaling, life: &mut Life) -> Res
 /// The signals of a resource, where it can be evaluated as it is written.
 fn signal_plan(world: &World, resource: &MatVerseScaling) -> Result<SignalPlan, TurnError> {
     let mut invalid = decide::refused(&resource.spec);
+    invalid.extend(super::pools::refused(&world.config.pools, resource));
     let planned = world.signals.plan(
         &resource.spec.profile,
         &resource.spec.signals,
@@ -167,7 +168,7 @@ pub(super) async fn situation(
     let picture = life.estimator.orient(&observed, &settings);
     world.telemetry.phase(Phase::Orient, world.clock.monotonic().since(began));
     let object = object_ref(resource);
-    let situation = Situation {
+    let mut situation = Situation {
         now: observed.at,
         spec: resource.spec.clone(),
         picture,
@@ -177,6 +178,7 @@ pub(super) async fn situation(
         observed,
         object,
     };
+    situation.standing.pool = world.pools.share(world, &situation);
     // What is recorded must fit an entry, and what is decided on must be what is recorded.
     Ok(situation.compacted())
 }

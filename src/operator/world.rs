@@ -11,6 +11,7 @@ use super::clock::Clock;
 use super::config::Config;
 use super::events::Events;
 use super::leader::Leadership;
+use super::pools::Pools;
 use super::stores::Stores;
 use super::telemetry::Telemetry;
 use crate::decide::situation::GateView;
@@ -41,6 +42,8 @@ pub struct World {
     pub ledger: LedgerDoor,
     /// What the gates answered last.
     pub gates: GateBoard,
+    /// What the members of replica pools were seen with.
+    pub pools: Pools,
     /// Turns under way at once.
     pub turns: Semaphore,
 }

@@ -127,7 +127,6 @@ pub fn of_scaling() -> Vec<Refusal> {
             scaling(json!({"windows": [{"schedule": "0 8 * * *", "durationSeconds": 60}]})),
             "a window must freeze or name minReplicas",
         ),
-        (scaling(json!({"pool": "batch"})), "pool is not built yet"),
     ]
 }
 

@@ -197,11 +197,11 @@ fn a_target_that_is_gone_shows_no_counts() {
 fn an_invalid_spec_is_said_in_full_and_forgets_nothing() {
     let mut scene = scene();
     let before = scene.status(&MatVerseScalingStatus::default());
-    scene.invalid = vec!["spec.windows is not built yet".into(), "spec.pool is not built yet".into()];
+    scene.invalid = vec!["spec.windows is not built yet".into(), "spec.hpa is not built yet".into()];
     let status = scene.status(&before);
     let ready = find(&status.conditions, Kind::Ready).unwrap();
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "InvalidSpec"));
-    assert_eq!(ready.message, "spec.windows is not built yet; spec.pool is not built yet");
+    assert_eq!(ready.message, "spec.windows is not built yet; spec.hpa is not built yet");
     assert_eq!(scene.condition(Kind::Acting), is("False", "InvalidSpec"));
     assert_eq!(scene.condition(Kind::MetricsAvailable), is("Unknown", "NotEvaluated"));
     assert_eq!((status.current_replicas, status.signals.len()), (None, 0), "nothing was observed");
