@@ -1,6 +1,7 @@
 //! The command line: one file a verb. Exit code 64 is a wrong command line, everywhere.
 
 pub mod crds;
+pub mod judge;
 pub mod ledger;
 pub mod replay;
 pub mod run;
@@ -25,6 +26,8 @@ enum Verb {
     Crds,
     /// Readings in, decisions out, line by line, with no cluster
     Replay(replay::Replay),
+    /// A challenger against a baseline, on two columns of numbers
+    Judge(judge::Judge),
     /// The ledger: make keys, verify
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -52,6 +55,7 @@ pub fn main() -> ExitCode {
         match cli.verb {
             Verb::Run(verb) => run::main(verb).await,
             Verb::Replay(verb) => verb.run(),
+            Verb::Judge(verb) => verb.run(),
             Verb::Ledger(verb) => verb.run().await,
             Verb::Crds => match crds::render() {
                 Ok(text) => {

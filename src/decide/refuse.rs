@@ -166,7 +166,6 @@ mod tests {
     fn each_unserved_field_of_a_scaling_is_named() {
         only(&scaling(&json!({"enforcement": "Propose"})), "spec.enforcement: Propose");
         only(&scaling(&json!({"rollback": {"via": "Propose"}})), "spec.rollback.via: Propose");
-        only(&scaling(&json!({"pool": "batch"})), "spec.pool");
         let window = json!({"windows": [{"schedule": "0 8 * * 1-5", "durationSeconds": 3600}]});
         only(&scaling(&window), "spec.windows");
     }

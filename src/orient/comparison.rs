@@ -17,10 +17,11 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 
 use super::adapt::seconds;
+use super::paired::{Margin, Paired};
 use super::sequential::Sequential;
 use super::settings::Settings;
 use super::special::upper_quantile;
-use super::{Baseline, Comparison};
+use super::{Baseline, Comparison, Verdict};
 use crate::observe::reading::{RevisionReadings, SignalName};
 use crate::observe::workload::Workload;
 
@@ -194,7 +195,7 @@ struct Track {
     samples: VecDeque<Sample>,
     window: Option<Window>,
     before: Sequential,
-    beside: Sequential,
+    beside: Option<Paired>,
     last_pair: Option<(Timestamp, Timestamp)>,
     pair_levels: (f64, f64),
     run: Run,
@@ -349,9 +350,10 @@ impl Track {
         {
             return;
         }
-        let margin = judged.margin(old.0, settings.equivalence_margin);
-        self.beside.push_pair(old.0, new.0, margin, judged.sign());
-        let share = 1.0 / f64::from(self.beside.looks().min(5));
+        let margin = Margin { relative: settings.equivalence_margin, absolute: judged.equal_within() };
+        let beside = self.beside.get_or_insert_with(|| Paired::new(margin, judged.sign()));
+        beside.push(old.0, new.0);
+        let share = 1.0 / f64::from(beside.looks().clamp(1, 5));
         self.pair_levels.0 += share * (old.0 - self.pair_levels.0);
         self.pair_levels.1 += share * (new.0 - self.pair_levels.1);
         self.last_pair = Some((old.1, new.1));
@@ -368,23 +370,27 @@ impl Track {
         let patience = (3.0 * settings.interval_seconds).max(60.0);
         let pairing = self.last_pair.is_some_and(|(_, new)| seconds(new, at) <= patience);
         let side_by_side = self.last_pair.is_some() && (pairing || self.window.is_none());
-        let (baseline, process, levels, load_explains) = if side_by_side {
-            (Baseline::SideBySide, &self.beside, self.pair_levels, false)
+        let beside = self.beside.as_ref().filter(|_| side_by_side);
+        let (baseline, levels, load_explains, said) = if let Some(pairs) = beside {
+            let said = (pairs.typical(), pairs.looks());
+            (Baseline::SideBySide, self.pair_levels, false, said)
         } else {
             let window = self.window.as_ref()?;
             let mut recent: Vec<f64> = self.recent.iter().copied().collect();
             recent.sort_unstable_by(f64::total_cmp);
             let current = recent.get(recent.len() / 2).copied().unwrap_or(window.median);
-            (Baseline::Before, &self.before, (window.median, current), window.explained_by(load))
+            let process = &self.before;
+            let said = (process.values(), process.looks());
+            (Baseline::Before, (window.median, current), window.explained_by(load), said)
         };
-        let (e_worse, e_not_worse) = process.values();
+        let ((e_worse, e_not_worse), looks) = said;
         Some(Comparison {
             signal: judged.name(),
             baseline,
-            verdict: process.verdict(settings.alpha),
+            verdict: Verdict::of((e_worse, e_not_worse), settings.alpha),
             e_worse,
             e_not_worse,
-            looks: process.looks(),
+            looks,
             baseline_level: levels.0,
             current_level: levels.1,
             onset: self.run.onset,

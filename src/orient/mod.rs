@@ -10,9 +10,11 @@ pub mod consistency;
 pub mod demand;
 pub mod estimator;
 pub mod joint;
+pub mod judge;
 pub mod kalman;
 pub mod omega;
 pub mod original;
+pub mod paired;
 pub mod queue;
 pub mod sequential;
 pub mod service;
@@ -156,4 +158,19 @@ pub enum Verdict {
     NotWorse,
     /// Neither is shown yet.
     Undecided,
+}
+
+impl Verdict {
+    /// What e-values of "worse" and "not worse" say at level `alpha`. Worse goes first: a revision that was fine for
+    /// an hour and then fell is worse.
+    #[must_use]
+    pub fn of((worse, not_worse): (f64, f64), alpha: f64) -> Self {
+        if worse >= 1.0 / alpha {
+            Self::Worse
+        } else if not_worse >= 1.0 / alpha {
+            Self::NotWorse
+        } else {
+            Self::Undecided
+        }
+    }
 }

@@ -14,9 +14,8 @@
 //!
 //! **Autocorrelation.** The null speaks of the chance *given the past*. Samples of overlapping `rate()` windows
 //! are alike, so a coin with an unconditional chance of ½ would break it. Hence the coins of
-//! [`super::comparison`] are loaded against the alarm: "worse" must beat the margin (side by side), or the
-//! baseline's 90 % point *and* the margin (before/after), which a revision that is no worse does one time in
-//! four, or ten; it is staked as if it were one in two. What is left is the assumption, and it is tested on
+//! [`super::comparison`] are loaded against the alarm: "worse" must beat the baseline's 90 % point *and* the margin,
+//! which a revision that is no worse does one time in ten; it is staked as if it were one in two. What is left is the assumption, and it is tested on
 //! autoregressive noise (φ = .8).
 //! Sources: Shafer 2021; Waudby-Smith & Ramdas 2024 (betting); Shin, Ramdas & Rinaldo 2023 (starting times).
 
@@ -82,13 +81,6 @@ impl Sequential {
         self.not_worse.push(not_worse);
     }
 
-    /// A pair that arrived together; `margin` is how much more still counts as equal, in the signal's unit, and
-    /// `sign` is +1 where more is worse, −1 where less is.
-    pub fn push_pair(&mut self, baseline: f64, current: f64, margin: f64, sign: f64) {
-        let excess = sign * (current - baseline) - margin;
-        self.push(excess, -excess);
-    }
-
     /// e-values of "worse" and "not worse".
     #[must_use]
     pub fn values(&self) -> (f64, f64) {
@@ -106,15 +98,7 @@ impl Sequential {
     /// the run of bad samples.
     #[must_use]
     pub fn verdict(&self, alpha: f64) -> Verdict {
-        let (worse, not_worse) = self.values();
-        let bar = 1.0 / alpha;
-        if worse >= bar {
-            Verdict::Worse
-        } else if not_worse >= bar {
-            Verdict::NotWorse
-        } else {
-            Verdict::Undecided
-        }
+        Verdict::of(self.values(), alpha)
     }
 }
 
@@ -212,22 +196,6 @@ pub(super) mod tests {
             looks += 1;
         }
         assert!(looks <= 20, "{looks}");
-    }
-
-    #[test]
-    fn pairs_with_a_margin() {
-        let mut equal = Sequential::default();
-        let mut worse = Sequential::default();
-        let mut low_is_worse = Sequential::default();
-        for _ in 0..12 {
-            equal.push_pair(100.0, 105.0, 10.0, 1.0);
-            worse.push_pair(100.0, 200.0, 10.0, 1.0);
-            low_is_worse.push_pair(0.95, 0.6, 0.05, -1.0);
-        }
-        assert_eq!(equal.verdict(0.05), Verdict::NotWorse);
-        assert_eq!(worse.verdict(0.05), Verdict::Worse);
-        assert_eq!(low_is_worse.verdict(0.05), Verdict::Worse);
-        assert_eq!(worse.looks(), 12);
     }
 
     proptest! {

@@ -96,7 +96,7 @@ mod tests {
             ("LedgerUnavailable", burning().with(|s| s.standing.ledger_available = false)),
             ("UnresolvedAct", burning().with(|s| s.standing.unresolved_act = true)),
             ("ScalerConflict", burning().with(|s| s.standing.older_claim = Some("auth-old".into()))),
-            ("InvalidSpec", burning().with(|s| s.spec.pool = Some("batch".into()))),
+            ("InvalidSpec", burning().with(|s| s.spec.min_replicas = 0)),
             ("Contested", burning().memory(|m| m.reverted = vec![at(-900), at(-300)])),
         ];
         for (why, story) in cases {

@@ -1,0 +1,177 @@
+//! One verdict over two whole columns, as somebody would have had it who looked at every pair.
+
+use serde::Serialize;
+
+use super::Verdict;
+use super::paired::{Margin, Paired};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// Relative difference that still counts as equal.
+    pub margin: f64,
+    /// Probability of a false alarm at any look.
+    pub alpha: f64,
+    /// +1 where more is worse, −1 where less is.
+    pub sign: f64,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Judgement {
+    /// `Worse` where it ever stood; else `NotWorse` where that did; else `Undecided`.
+    pub verdict: Verdict,
+    /// First pair, from 1, at which the verdict stood.
+    pub at: Option<u32>,
+    /// Any-time valid p-value: the largest e-value so far for the verdict (for `Worse` where undecided), inverted.
+    pub p: f64,
+    /// Relative change of the challenger's median; `None` where the baseline's is 0.
+    pub effect: Option<f64>,
+    /// Relative changes that no look has refuted, each side with confidence 1 − α; `None` = no bound found.
+    pub interval: [Option<f64>; 2],
+}
+
+/// The largest e-values of both sides, and when each first reached 1/α.
+#[derive(Clone, Copy, Debug, Default)]
+struct Course {
+    worse: f64,
+    worse_at: Option<u32>,
+    not_worse: f64,
+    not_worse_at: Option<u32>,
+}
+
+fn course(pairs: &[(f64, f64)], question: &Question, margin: f64) -> Course {
+    let mut paired = Paired::new(Margin { relative: margin, absolute: 0.0 }, question.sign);
+    let mut found = Course::default();
+    let bar = 1.0 / question.alpha;
+    for (baseline, challenger) in pairs {
+        paired.push(*baseline, *challenger);
+        let (worse, not_worse) = paired.values();
+        found.worse = found.worse.max(worse);
+        found.not_worse = found.not_worse.max(not_worse);
+        if worse >= bar {
+            found.worse_at = found.worse_at.or(Some(paired.looks()));
+        }
+        if not_worse >= bar {
+            found.not_worse_at = found.not_worse_at.or(Some(paired.looks()));
+        }
+    }
+    found
+}
+
+/// Judges pairs (baseline, challenger) in the order they arrived.
+#[must_use]
+pub fn judge(pairs: &[(f64, f64)], question: &Question) -> Judgement {
+    let seen = course(pairs, question, question.margin);
+    let (verdict, at, e) = match (seen.worse_at, seen.not_worse_at) {
+        (Some(at), _) => (Verdict::Worse, Some(at), seen.worse),
+        (None, Some(at)) => (Verdict::NotWorse, Some(at), seen.not_worse),
+        (None, None) => (Verdict::Undecided, None, seen.worse),
+    };
+    let base = median(pairs.iter().map(|(a, _)| *a));
+    let now = median(pairs.iter().map(|(_, b)| *b));
+    let effect = base.zip(now).filter(|(base, _)| *base != 0.0).map(|(base, now)| (now - base) / base.abs());
+    Judgement {
+        verdict,
+        at,
+        p: (1.0 / e.max(1.0)).min(1.0),
+        effect,
+        interval: interval(pairs, question, effect),
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut all: Vec<f64> = values.collect();
+    all.sort_unstable_by(f64::total_cmp);
+    all.get(all.len() / 2).copied()
+}
+
+/// Changes of the challenger that no look has refuted: the margins at which "worse" is just proven, and "typically
+/// not worse" just is, found by bisection around the effect.
+fn interval(pairs: &[(f64, f64)], question: &Question, effect: Option<f64>) -> [Option<f64>; 2] {
+    let Some(effect) = effect.map(|effect| question.sign * effect) else { return [None, None] };
+    let bar = 1.0 / question.alpha;
+    let ever = |margin: f64, value: fn(&Paired) -> f64| {
+        let mut paired = Paired::new(Margin { relative: margin, absolute: f64::NEG_INFINITY }, question.sign);
+        pairs.iter().any(|(a, b)| {
+            paired.push(*a, *b);
+            value(&paired) >= bar
+        })
+    };
+    let worse_than = |margin| ever(margin, |paired| paired.typical().0);
+    let not_worse_than = |margin| ever(margin, |paired| paired.typical().1);
+    let lower = edge(effect, -1.0, worse_than);
+    let upper = edge(effect, 1.0, not_worse_than);
+    let signed = |margin: f64| question.sign * margin;
+    if question.sign > 0.0 {
+        [lower.map(signed), upper.map(signed)]
+    } else {
+        [upper.map(signed), lower.map(signed)]
+    }
+}
+
+/// The margin next to `from`, in the direction of `way`, at which `proven` begins to hold.
+fn edge(from: f64, way: f64, proven: impl Fn(f64) -> bool) -> Option<f64> {
+    let mut step = 0.01;
+    let mut far = from + way * step;
+    while !proven(far) {
+        step *= 2.0;
+        if step > 10.0 {
+            return None;
+        }
+        far = from + way * step;
+    }
+    let mut near = from;
+    for _ in 0..10 {
+        let middle = 0.5 * (near + far);
+        if proven(middle) { far = middle } else { near = middle }
+    }
+    Some(far)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(margin: f64) -> Question {
+        Question { margin, alpha: 0.05, sign: 1.0 }
+    }
+
+    /// A baseline of ±10 % that repeats itself, and the same a bit later times `factor`.
+    fn pairs(n: usize, factor: f64) -> Vec<(f64, f64)> {
+        let wave = |i: usize| 100.0 + 10.0 * libm::sin(i as f64 * 2.399_963);
+        (0..n).map(|i| (wave(i), factor * wave(i + 7))).collect()
+    }
+
+    #[test]
+    fn plain_cases() {
+        let worse = judge(&pairs(200, 1.5), &question(0.1));
+        assert_eq!(worse.verdict, Verdict::Worse);
+        assert!(worse.at.is_some_and(|at| at <= 10), "{worse:?}");
+        assert!(worse.p <= 0.05 && worse.effect.is_some_and(|e| (e - 0.5).abs() < 0.05));
+        let [Some(low), Some(high)] = worse.interval else { panic!("{worse:?}") };
+        assert!(low > 0.3 && low < 0.5 && high > 0.5 && high < 0.7, "{worse:?}");
+        let same = judge(&pairs(300, 1.0), &question(0.1));
+        assert_eq!(same.verdict, Verdict::NotWorse, "{same:?}");
+        let few = judge(&pairs(3, 1.5), &question(0.1));
+        assert_eq!((few.verdict, few.at), (Verdict::Undecided, None));
+        let none = judge(&[], &question(0.1));
+        assert_eq!((none.verdict, none.effect, none.interval), (Verdict::Undecided, None, [None, None]));
+    }
+
+    #[test]
+    fn where_less_is_worse_the_interval_is_still_low_to_high() {
+        let fell = judge(&pairs(200, 0.6), &Question { sign: -1.0, ..question(0.1) });
+        assert_eq!(fell.verdict, Verdict::Worse);
+        let [Some(low), Some(high)] = fell.interval else { panic!("{fell:?}") };
+        assert!(low < -0.4 && high > -0.4 && high < -0.2, "{fell:?}");
+    }
+
+    #[test]
+    fn seven_hundreds_among_ten_do_not_pass() {
+        let pairs: Vec<(f64, f64)> = (0..10).map(|i| (1.0, if i % 10 < 7 { 100.0 } else { 1.0 })).collect();
+        assert_ne!(judge(&pairs, &question(0.1)).verdict, Verdict::NotWorse);
+        let rare: Vec<(f64, f64)> = (0..300).map(|i| (1.0, if i % 5 == 0 { 100.0 } else { 1.0 })).collect();
+        assert_ne!(judge(&rare, &question(0.1)).verdict, Verdict::NotWorse, "a fifth of them a hundred");
+    }
+}

@@ -1,0 +1,277 @@
+//! Champion against challenger on pairs that arrive together, valid at every look.
+//!
+//! ```text
+//!  (aₜ, bₜ) ─► excess dₜ = b − a − margin ─► stake λ(|dₜ|) on the sign of dₜ ─► wealth ×(1 ± λ) ─► e ≥ 1/α: Worse
+//!                     └────────── the same with the opposite sign, and the tail in bounds ──────► e ≥ 1/α: NotWorse
+//! ```
+//!
+//! **Null** of "worse": given what came before, the two members of a pair (the baseline moved by the margin) could
+//! as well have come the other way round, or the challenger is better. Then the sign of the excess is a fair coin
+//! *given its size*, so a stake may depend on all sizes, the present one included, and never on a sign to come. Each
+//! bet earns a nonnegative supermartingale, a mixture of bets and starting times does too, and by Ville's inequality
+//! it ever reaches 1/α with probability at most α, at whatever look one stops. No distribution is assumed.
+//!
+//! **Stakes** are a mixture because nobody knows the noise: constant ones (any noise, ties), growing with the size
+//! (normal noise: the likelihood ratio of a shift is tanh), falling again for large sizes (outliers, two modes),
+//! and on the largest twentieth alone (a regression of the tail).
+//!
+//! **Autocorrelation** breaks the coin: so the baseline's own persistence is measured on its signs about its median
+//! (for a normal autoregression `ρ = sin(πr/2)`), and only every (1+ρ)/(1−ρ)-th pair is bet on. What that leaves is
+//! in `docs/results/canary.md`.
+//!
+//! Sources: Shafer 2021 and Waudby-Smith & Ramdas 2024 (betting); Shin, Ramdas & Rinaldo 2023 (starting times).
+
+use std::collections::VecDeque;
+
+/// Sizes and values that are remembered.
+const WINDOW: usize = 512;
+/// Wealth is not counted beyond this.
+const RICH: f64 = 1e290;
+/// What is staked from the first pair on; the rest on every later starting time.
+const AT_ONCE: f64 = 0.8;
+/// Pairs before the largest twentieth of the sizes, or a 95 % point, means anything.
+const TAIL_AFTER: u32 = 20;
+/// Largest share of a challenger beyond the baseline's 95 % point that is still in bounds, and the share expected.
+const TAIL_BOUNDS: (f64, f64) = (0.15, 0.05);
+/// Most pairs that are passed over between two bets.
+const SPARSEST: f64 = 40.0;
+
+/// How much worse still counts as equal: the larger of a share of the baseline and an absolute amount.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Margin {
+    /// Share of the baseline's value.
+    pub relative: f64,
+    /// In the unit of the values.
+    pub absolute: f64,
+}
+
+impl Margin {
+    fn of(self, baseline: f64) -> f64 {
+        let relative = self.relative * baseline.abs();
+        if relative.abs() > self.absolute { relative } else { self.absolute }
+    }
+}
+
+/// Values in order, the oldest forgotten.
+#[derive(Clone, Debug, Default)]
+struct Sorted {
+    sorted: Vec<f64>,
+    order: VecDeque<f64>,
+}
+
+impl Sorted {
+    fn insert(&mut self, value: f64) {
+        if self.order.len() == WINDOW
+            && let Some(old) = self.order.pop_front()
+        {
+            let at = self.below(old);
+            self.sorted.remove(at);
+        }
+        self.order.push_back(value);
+        let at = self.below(value);
+        self.sorted.insert(at, value);
+    }
+
+    fn below(&self, value: f64) -> usize {
+        self.sorted.partition_point(|v| *v < value)
+    }
+
+    fn quantile(&self, p: f64) -> Option<f64> {
+        let last = self.sorted.len().checked_sub(1)?;
+        self.sorted.get((p * last as f64).round() as usize).copied()
+    }
+}
+
+/// The bets: family and parameter.
+#[derive(Clone, Copy, Debug)]
+enum Bet {
+    Constant(f64),
+    Growing(f64),
+    Falling(f64),
+    Tail(f64),
+}
+
+/// Weight of each bet; the sum is 1.
+const BETS: [(f64, Bet); 9] = [
+    (0.1, Bet::Constant(0.2)),
+    (0.1, Bet::Constant(0.45)),
+    (0.1, Bet::Constant(0.9)),
+    (0.14, Bet::Growing(0.4)),
+    (0.14, Bet::Growing(1.2)),
+    (0.14, Bet::Falling(0.5)),
+    (0.14, Bet::Falling(1.5)),
+    (0.07, Bet::Tail(0.5)),
+    (0.07, Bet::Tail(0.9)),
+];
+
+impl Bet {
+    /// Stake for a size of `z` robust deviations; `tail` says whether it is of the largest twentieth.
+    fn stake(self, z: f64, tail: bool) -> f64 {
+        let stake = match self {
+            Self::Constant(stake) => stake,
+            Self::Growing(shift) => libm::tanh(shift * z.min(3.0)),
+            Self::Falling(shift) => 1.6 * libm::tanh(shift * z.min(3.0)) * libm::exp(-0.25 * z * z),
+            Self::Tail(stake) => {
+                if tail {
+                    stake
+                } else {
+                    0.0
+                }
+            }
+        };
+        stake.min(0.97)
+    }
+}
+
+/// One gambler on the sign of the excess.
+#[derive(Clone, Debug, Default)]
+struct Gambler {
+    wealth: [f64; BETS.len()],
+    sizes: Sorted,
+    looks: u32,
+    /// Weight of starting times that have not come yet.
+    waiting: f64,
+}
+
+impl Gambler {
+    fn push(&mut self, excess: f64) {
+        self.looks = self.looks.saturating_add(1);
+        let k = f64::from(self.looks);
+        let start = if self.looks == 1 { AT_ONCE } else { (1.0 - AT_ONCE) / (k * (k - 1.0)) };
+        self.waiting = if self.looks == 1 { 1.0 - AT_ONCE } else { (1.0 - AT_ONCE) / k };
+        let size = excess.abs();
+        self.sizes.insert(size);
+        let largest = self.sizes.sorted.last().copied().unwrap_or(size);
+        let typical = self.sizes.quantile(0.5).filter(|median| *median > 0.0).unwrap_or(largest) / 0.6745;
+        let scale = if self.looks < 3 { typical.max(size) } else { typical };
+        let z = if scale > 0.0 { size / scale } else { 0.0 };
+        let smaller = self.sizes.below(size) as f64 / self.sizes.sorted.len() as f64;
+        let tail = self.looks >= TAIL_AFTER && smaller >= 0.95;
+        let sign = if size > 0.0 { excess.signum() } else { 0.0 };
+        for (wealth, (_, bet)) in self.wealth.iter_mut().zip(BETS) {
+            *wealth = ((*wealth + start) * (1.0 + sign * bet.stake(z, tail))).min(RICH);
+        }
+    }
+
+    fn value(&self) -> f64 {
+        let all: f64 = self.wealth.iter().zip(BETS).map(|(wealth, (weight, _))| weight * wealth).sum();
+        if self.looks == 0 { 1.0 } else { all + self.waiting }
+    }
+}
+
+/// Persistence of the baseline: how often its side of its own median stays the same.
+#[derive(Clone, Debug, Default)]
+struct Persistence {
+    side: f64,
+    agreement: f64,
+    pairs: f64,
+    since_bet: f64,
+}
+
+impl Persistence {
+    /// Takes in on which side of its median the baseline is; whether this pair is one to bet on.
+    fn bets(&mut self, side: f64) -> bool {
+        if side != 0.0 && self.side != 0.0 {
+            self.agreement += side * self.side;
+            self.pairs += 1.0;
+        }
+        if side != 0.0 {
+            self.side = side;
+        }
+        self.since_bet += 1.0;
+        if self.since_bet < self.every() {
+            return false;
+        }
+        self.since_bet = 0.0;
+        true
+    }
+
+    /// Pairs between two bets: a chain of correlation ρ tells as much as one in (1+ρ)/(1−ρ) of its samples.
+    fn every(&self) -> f64 {
+        if self.pairs < 10.0 {
+            return 1.0;
+        }
+        // One standard error is chance.
+        let r = self.agreement / self.pairs - 1.0 / self.pairs.sqrt();
+        let rho = libm::sin(std::f64::consts::FRAC_PI_2 * r.clamp(0.0, 1.0));
+        libm::floor((1.0 + rho) / (1.0 - rho).max(1e-6)).clamp(1.0, SPARSEST)
+    }
+}
+
+/// Two opposite gamblers over the same pairs, and a watch on the tail.
+#[derive(Clone, Debug)]
+pub struct Paired {
+    margin: Margin,
+    sign: f64,
+    worse: Gambler,
+    not_worse: Gambler,
+    /// ln of the e-value against "more than 15 % lie beyond the baseline's 95 % point".
+    tail: f64,
+    baseline: Sorted,
+    persistence: Persistence,
+    looks: u32,
+}
+
+impl Paired {
+    /// No pairs yet. `sign` is +1 where more is worse, −1 where less is.
+    #[must_use]
+    pub fn new(margin: Margin, sign: f64) -> Self {
+        Self {
+            margin,
+            sign,
+            worse: Gambler::default(),
+            not_worse: Gambler::default(),
+            tail: 0.0,
+            baseline: Sorted::default(),
+            persistence: Persistence::default(),
+            looks: 0,
+        }
+    }
+
+    /// Takes in a pair that arrived together. A pair that is not finite says nothing.
+    pub fn push(&mut self, baseline: f64, challenger: f64) {
+        if !(baseline.is_finite() && challenger.is_finite()) {
+            return;
+        }
+        self.looks = self.looks.saturating_add(1);
+        let (a, b) = (self.sign * baseline, self.sign * challenger);
+        if self.looks > TAIL_AFTER
+            && let Some(point) = self.baseline.quantile(0.95)
+        {
+            let (most, expected) = TAIL_BOUNDS;
+            let beyond = b > point + self.margin.of(point);
+            let (under, over) = if beyond { (most, expected) } else { (1.0 - most, 1.0 - expected) };
+            self.tail = (self.tail + libm::log(over / under)).min(600.0);
+        }
+        let side = self.baseline.quantile(0.5).map_or(0.0, |m| f64::from(i8::from(a > m) - i8::from(a < m)));
+        self.baseline.insert(a);
+        if self.persistence.bets(side) {
+            let excess = b - a - self.margin.of(a);
+            self.worse.push(excess);
+            self.not_worse.push(-excess);
+        }
+    }
+
+    /// e-values of "worse by more than the margin" and of "not worse by more than it, neither typically nor in the
+    /// tail": of the latter the smaller of both, since both must hold.
+    #[must_use]
+    pub fn values(&self) -> (f64, f64) {
+        (self.worse.value(), self.not_worse.value().min(libm::exp(self.tail)))
+    }
+
+    /// The same without the tail: whether the challenger is typically worse, or typically not.
+    #[must_use]
+    pub fn typical(&self) -> (f64, f64) {
+        (self.worse.value(), self.not_worse.value())
+    }
+
+    /// Pairs taken in.
+    #[must_use]
+    pub fn looks(&self) -> u32 {
+        self.looks
+    }
+}
+
+#[cfg(test)]
+#[path = "paired_tests.rs"]
+mod tests;
