@@ -59,25 +59,26 @@ fn course(pairs: &[(f64, f64)], question: &Question, margin: f64) -> Course {
     found
 }
 
-/// Judges pairs (baseline, challenger) in the order they arrived.
+/// Verdict, first pair at which it stood, and p-value alone.
 #[must_use]
-pub fn judge(pairs: &[(f64, f64)], question: &Question) -> Judgement {
+pub fn verdict(pairs: &[(f64, f64)], question: &Question) -> (Verdict, Option<u32>, f64) {
     let seen = course(pairs, question, question.margin);
     let (verdict, at, e) = match (seen.worse_at, seen.not_worse_at) {
         (Some(at), _) => (Verdict::Worse, Some(at), seen.worse),
         (None, Some(at)) => (Verdict::NotWorse, Some(at), seen.not_worse),
         (None, None) => (Verdict::Undecided, None, seen.worse),
     };
+    (verdict, at, 1.0 / e.max(1.0))
+}
+
+/// Judges pairs (baseline, challenger) in the order they arrived.
+#[must_use]
+pub fn judge(pairs: &[(f64, f64)], question: &Question) -> Judgement {
+    let (verdict, at, p) = verdict(pairs, question);
     let base = median(pairs.iter().map(|(a, _)| *a));
     let now = median(pairs.iter().map(|(_, b)| *b));
     let effect = base.zip(now).filter(|(base, _)| *base != 0.0).map(|(base, now)| (now - base) / base.abs());
-    Judgement {
-        verdict,
-        at,
-        p: (1.0 / e.max(1.0)).min(1.0),
-        effect,
-        interval: interval(pairs, question, effect),
-    }
+    Judgement { verdict, at, p, effect, interval: interval(pairs, question, effect) }
 }
 
 fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
