@@ -41,11 +41,12 @@ fn signal(query: String) -> SignalDefinition {
     SignalDefinition { query, ..SignalDefinition::default() }
 }
 
+/// Use and request of the same pods: one that is not scraped yet would add its request alone, one without a request
+/// its use alone, and either would bend the share.
 fn cpu() -> SignalDefinition {
-    signal(format!(
-        "sum(rate(container_cpu_usage_seconds_total{{{PODS},container!=\"\"}}[1m])) / \
-         sum(kube_pod_container_resource_requests{{{PODS},resource=\"cpu\"}})"
-    ))
+    let used = format!("rate(container_cpu_usage_seconds_total{{{PODS},container!=\"\"}}[1m])");
+    let asked = format!("kube_pod_container_resource_requests{{{PODS},resource=\"cpu\"}}");
+    signal(format!("sum({used} and on (pod) {asked}) / sum({asked} and on (pod) {used})"))
 }
 
 /// The profiles that every operator knows: `default`, `omega`, `http`, `gateway`.
@@ -113,4 +114,19 @@ pub fn shipped() -> BTreeMap<String, Profile> {
             ]),
         ),
     ])
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::promql::{Names, Scope, check, substitute};
+
+    #[test]
+    fn cpu_takes_use_and_request_of_the_same_pods_and_reads_two_series() {
+        let names = Names { namespace: "a", name: "web.v1", pod_template_hash: None };
+        let matchers = BTreeMap::new();
+        let scope = Scope { namespace_label: "namespace", namespace: Some("a"), matchers: &matchers };
+        let query = check(&substitute(&cpu().query, &names), &scope).unwrap();
+        assert_eq!(query.text.matches("and on (pod)").count(), 2, "{}", query.text);
+        assert_eq!(query.selectors.len(), 2, "{:?}", query.selectors);
+    }
 }

@@ -321,7 +321,12 @@ fn transport(error: &reqwest::Error) -> Fault {
     } else {
         "broken"
     };
-    Fault::new(token, error.to_string())
+    // The cause lies at the bottom: connection refused, a certificate that is not trusted.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(below) = cause.source() {
+        cause = below;
+    }
+    Fault::new(token, format!("{cause}: {error}"))
 }
 
 #[cfg(test)]

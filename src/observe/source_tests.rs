@@ -37,6 +37,9 @@ async fn fault(template: ResponseTemplate) -> Fault {
     source.instant("up", at(0)).await.unwrap_err()
 }
 
+/// Prometheus's own word against a query.
+const REFUSED: &str = r#"{"status":"error","errorType":"bad_data","error":"unknown function"}"#;
+
 #[tokio::test]
 async fn a_question_is_a_post_with_the_evaluation_time() {
     let server = MockServer::start().await;
@@ -61,9 +64,8 @@ async fn each_failure_has_a_token() {
     assert_eq!(fault(ResponseTemplate::new(503)).await.token, "http_503");
     let moved = ResponseTemplate::new(302).insert_header("location", "http://127.0.0.1:1/");
     assert_eq!(fault(moved).await.token, "redirect");
-    let bad = r#"{"status":"error","errorType":"bad_data","error":"unknown function"}"#;
-    let refused = fault(ResponseTemplate::new(400).set_body_string(bad)).await;
-    assert_eq!((refused.token.as_str(), refused.message.as_str()), ("query", "unknown function"));
+    let refused = fault(ResponseTemplate::new(400).set_body_string(REFUSED)).await;
+    assert_eq!((refused.token.as_str(), refused.message.as_str()), ("query", "bad_data: unknown function"));
     let nobody = Prometheus::new(config("http://127.0.0.1:1")).unwrap();
     assert_eq!(nobody.instant("up", at(0)).await.unwrap_err().token, "refused");
 }
@@ -91,7 +93,7 @@ async fn five_failures_open_the_circuit_and_a_probe_closes_it() {
 
 #[tokio::test]
 async fn a_refused_query_does_not_open_the_circuit() {
-    let (_server, source) = answering(ResponseTemplate::new(400).set_body_string("{}")).await;
+    let (_server, source) = answering(ResponseTemplate::new(400).set_body_string(REFUSED)).await;
     for _ in 0..20 {
         assert_ne!(source.instant("up", at(0)).await.unwrap_err().token, "circuit_open");
     }

@@ -15,7 +15,10 @@ use super::target;
 use super::world::World;
 use crate::api::OmegaGate;
 use crate::api::gate::{GateStatus, OmegaGateStatus};
-use crate::decide::gate::{GateAnswer, GateDecision, GateResult, GateSituation, evaluate};
+use crate::decide::gate::{GateAnswer, GateDecision, GateResult, GateSituation, Pass, evaluate};
+use crate::decide::situation::ObjectRef;
+use crate::ledger::EntryRef;
+use crate::ledger::statement::{GateChange, GateValue};
 use crate::observe::reading::Readings;
 use crate::observe::signals::Defaults;
 
@@ -33,6 +36,8 @@ pub struct Life {
     version: Option<String>,
     written: Option<Timestamp>,
     announced: Option<Announced>,
+    /// Decision that stands in the ledger.
+    recorded: Option<String>,
 }
 
 /// Evaluates once; the rest until the next time, or `None` when the gate is gone.
@@ -138,6 +143,57 @@ fn count(readings: &Readings, started: Option<Timestamp>, samples: &mut BTreeSet
     samples.extend(times.filter(|at| started.is_none_or(|s| *at >= s)).max());
 }
 
+/// Puts a decision that differs from the recorded one into the ledger; what could not be recorded is offered again
+/// at the next evaluation. A gate that never knew anything has nothing to record.
+async fn record(
+    world: &World,
+    gate: &OmegaGate,
+    decision: &GateDecision,
+    stood: &OmegaGateStatus,
+    now: Timestamp,
+    recorded: &mut Option<String>,
+) -> Option<EntryRef> {
+    let known = recorded.get_or_insert_with(|| {
+        let last = stood.ledger.as_ref().and(stood.decision.clone());
+        last.unwrap_or_else(|| GateAnswer::Unknown.as_str().to_owned())
+    });
+    let answer = decision.decision.as_str();
+    if known == answer || !world.leadership.is_leader() {
+        return None;
+    }
+    let ledger = world.ledger.get().ok()?;
+    match ledger.gate(change(gate, decision), now).await {
+        Ok(entry) => {
+            answer.clone_into(known);
+            Some(entry)
+        }
+        Err(error) => {
+            tracing::warn!(name = %gate.name_any(), %error, "a gate's decision is not recorded yet");
+            None
+        }
+    }
+}
+
+fn change(gate: &OmegaGate, decision: &GateDecision) -> GateChange {
+    let value = |g: &GateResult| GateValue {
+        name: g.name.clone(),
+        value: g.value,
+        threshold: g.threshold,
+        pass: g.pass == Pass::Yes,
+    };
+    GateChange {
+        object: ObjectRef {
+            namespace: gate.namespace().unwrap_or_default(),
+            name: gate.name_any(),
+            uid: gate.uid().unwrap_or_default(),
+            target: gate.spec.target_ref.name.clone(),
+        },
+        decision: decision.decision.as_str().to_owned(),
+        reason: decision.reasoning.clone(),
+        values: decision.gates.iter().filter(|g| g.pass != Pass::Off).map(value).collect(),
+    }
+}
+
 async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timestamp, life: &mut Life) {
     let stood = gate.status.clone().unwrap_or_default();
     let previous = life.status.clone().unwrap_or_else(|| stood.clone());
@@ -156,6 +212,10 @@ async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timesta
         gates: &gates,
         reasoning: &d.reasoning,
     });
+    let entry = match found.decision {
+        Some(decision) => record(world, gate, decision, &stood, now, &mut life.recorded).await,
+        None => None,
+    };
     let status = gate_status(
         &previous,
         &GateReport {
@@ -166,7 +226,7 @@ async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timesta
             ledger_trouble: trouble.as_deref(),
             readings: found.situation.map_or(&none, |s| &s.readings),
             answer,
-            entry: None,
+            entry: entry.as_ref(),
             now,
         },
     );

@@ -26,8 +26,8 @@ use crate::observe::Signals;
 
 /// Name of the Lease.
 pub const LEASE: &str = "matverse";
-/// Rest between two tries to open a ledger that could not be opened.
-const REOPEN: Duration = Duration::from_secs(15);
+/// Shortest and longest rest between two tries to open a ledger that could not be opened.
+const REOPEN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 /// Age of the heartbeat above which the process counts as stuck.
 const STUCK: Duration = Duration::from_secs(60);
 
@@ -179,8 +179,9 @@ async fn lead(
     ended
 }
 
-/// Opens the ledger and, should it be lost, opens it again; acts wait meanwhile.
+/// Opens the ledger and, should a turn close it, opens it again at once; acts wait meanwhile.
 async fn keep_ledger(world: Arc<World>, health: Arc<Health>, mut ending: watch::Receiver<bool>) {
+    let mut rest = REOPEN.0;
     loop {
         // Troubles that pass are the writer's own to wait out; what is closed or lost is opened anew.
         if world.ledger.is_closed() {
@@ -190,17 +191,20 @@ async fn keep_ledger(world: Arc<World>, health: Arc<Health>, mut ending: watch::
                     let head = ledger.head();
                     tracing::info!(entries = head.size, epoch = head.epoch, "the ledger is open");
                     world.ledger.set(Ok(ledger));
+                    rest = REOPEN.0;
                 }
                 Err(error) => {
                     let why = error.to_string();
                     tracing::error!(%error, kind = error.kind(), "the ledger cannot be opened; no acts");
                     health.ledger_key(LedgerKey::Wrong(why.clone()));
                     world.ledger.set(Err(why));
+                    rest = (rest * 2).min(REOPEN.1);
                 }
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(REOPEN) => {}
+            () = world.ledger.shut() => {}
+            () = tokio::time::sleep(rest), if world.ledger.is_closed() => {}
             _ = ending.changed() => return,
         }
     }

@@ -206,7 +206,7 @@ fn object_ref(resource: &MatVerseScaling) -> ObjectRef {
 /// Opening the ledger anew is the one way to settle it: a new epoch, a fence, then what the target says.
 fn resolve_open(world: &World, object: &ObjectRef) {
     if world.ledger.get().is_ok_and(|ledger| ledger.unresolved(object).is_some()) {
-        world.ledger.set(Err("an act without an outcome is being settled".into()));
+        world.ledger.close("an act without an outcome is being settled");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 
 use jiff::Timestamp;
 use kube::Client;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use super::clock::Clock;
 use super::config::Config;
@@ -51,11 +51,12 @@ pub struct World {
 /// The ledger as turns see it: open, or closed with a reason.
 pub struct LedgerDoor {
     state: RwLock<Result<Arc<Ledger>, String>>,
+    shut: Notify,
 }
 
 impl Default for LedgerDoor {
     fn default() -> Self {
-        Self { state: RwLock::new(Err("not opened yet".into())) }
+        Self { state: RwLock::new(Err("not opened yet".into())), shut: Notify::new() }
     }
 }
 
@@ -73,7 +74,18 @@ impl LedgerDoor {
         self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_err()
     }
 
-    /// Opens or closes the door.
+    /// A turn closes the door: it is opened anew at once.
+    pub fn close(&self, why: &str) {
+        self.set(Err(why.to_owned()));
+        self.shut.notify_one();
+    }
+
+    /// Until a turn has closed the door.
+    pub async fn shut(&self) {
+        self.shut.notified().await;
+    }
+
+    /// What the keeper found: open, or why not.
     pub fn set(&self, state: Result<Arc<Ledger>, String>) {
         *self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = state;
     }
@@ -111,6 +123,15 @@ impl GateBoard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_keeper_hears_of_a_closed_door_even_when_it_was_not_listening() {
+        let door = LedgerDoor::default();
+        door.close("an act is open");
+        let heard = tokio::time::timeout(std::time::Duration::from_secs(5), door.shut()).await;
+        assert!(heard.is_ok());
+        assert_eq!(door.get().err().as_deref(), Some("an act is open"));
+    }
 
     #[test]
     fn an_old_or_absent_answer_of_a_gate_is_unknown() {
