@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::queue::Replica;
-use super::special::normal_cdf;
+use super::special::{normal_cdf, normal_quantile};
 
 /// Demand through the horizon, from the model that answered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,12 +90,21 @@ impl Capacity {
     /// (then [`Self::keep_probability`] of it says how far it falls short).
     #[must_use]
     pub fn needed(&self, keep: f64, max: i32) -> i32 {
-        let (mut low, mut high) = (1, max);
-        while low < high {
-            let mid = low + (high - low) / 2;
-            if self.keep_probability(mid) >= keep { high = mid } else { low = mid + 1 }
+        let (Self::Utilisation { mean, sd, .. } | Self::Queue { mean, sd, .. }) = *self;
+        // The demand that is not passed with that probability must be carried.
+        let demand = mean + normal_quantile(keep) * sd.max(1e-12);
+        if demand.is_nan() {
+            return max;
         }
-        high
+        match *self {
+            Self::Utilisation { target, .. } => {
+                let found = libm::ceil(demand / target * (1.0 - 1e-12)) as i32;
+                found.min(max).max(1)
+            }
+            Self::Queue { service, variability, slots, target, .. } => {
+                Replica { service, variability, slots }.fewest(demand, target, max)
+            }
+        }
     }
 
     /// The same capacity with the demand at least a share `more` above what `replicas` carry.
@@ -130,6 +139,8 @@ mod tests {
         assert_eq!(capacity.needed(0.95, 1), 1);
         assert_eq!(capacity.model(), "Utilisation");
         assert_eq!(Capacity::Utilisation { mean: 0.0, sd: 0.0, target: 0.7 }.needed(0.99, 10), 1);
+        assert_eq!(Capacity::Utilisation { mean: f64::NAN, sd: 0.1, target: 0.7 }.needed(0.9, 10), 10);
+        assert_eq!(queue(f64::NAN, 0.1).needed(0.9, 10), 10);
         assert!(capacity.keep_probability(0).abs() < 1e-12);
         assert!(capacity.keep_probability(-3).abs() < 1e-12);
     }

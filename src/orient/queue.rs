@@ -28,13 +28,53 @@ pub fn erlang_c(servers: f64, a: f64) -> f64 {
     if a <= 0.0 {
         return 0.0;
     }
-    let c = servers.clamp(1.0, LARGEST) as u32;
-    let mut blocked = 1.0;
-    for k in 1..=c {
-        blocked = a * blocked / (f64::from(k) + a * blocked);
+    let c = servers.clamp(1.0, LARGEST);
+    waiting(inverse_loss(1.0, 0, c as u32, a), c, a)
+}
+
+/// Erlang's recursion for the loss B, turned over: 1/B(k) = 1 + (k/a)·1/B(k−1), from `from` servers to `to`. It needs
+/// no division and grows to infinity where B vanishes.
+fn inverse_loss(mut inverse: f64, from: u32, to: u32, a: f64) -> f64 {
+    let per = 1.0 / a;
+    for k in from + 1..=to {
+        inverse = 1.0 + inverse * (f64::from(k) * per);
     }
-    let rho = a / f64::from(c);
-    if rho >= 1.0 { 1.0 } else { blocked / (1.0 - rho * (1.0 - blocked)) }
+    inverse
+}
+
+/// Erlang's C from 1/B; 1 where the servers cannot keep up.
+fn waiting(inverse: f64, servers: f64, a: f64) -> f64 {
+    let rho = a / servers;
+    if rho >= 1.0 { 1.0 } else { 1.0 / (inverse * (1.0 - rho) + rho) }
+}
+
+/// ln(C/.05), 0 where fewer than one in twenty wait: how many mean waits the 95 % point of the wait is.
+pub(super) fn waits(wait: f64) -> f64 {
+    if wait > 0.05 { libm::log(wait / 0.05) } else { 0.0 }
+}
+
+/// Where `f` falls through zero between `low` (f ≥ 0) and `high` (f < 0), to a share `within` of `high`; the side
+/// on which f ≥ 0. The Illinois form of regula falsi: brackets like bisection, in a fifth of its steps.
+pub(super) fn crossing(mut low: f64, mut high: f64, within: f64, f: impl Fn(f64) -> f64) -> f64 {
+    let (mut at_low, mut at_high) = (f(low), f(high));
+    let mut side = 0;
+    for _ in 0..60 {
+        if at_low <= 0.0 || high - low <= within * high {
+            break;
+        }
+        let mid = low + (high - low) * (at_low / (at_low - at_high)).clamp(1e-9, 1.0 - 1e-9);
+        let value = f(mid);
+        if value >= 0.0 {
+            (low, at_low) = (mid, value);
+            at_high *= if side > 0 { 0.5 } else { 1.0 };
+            side = 1;
+        } else {
+            (high, at_high) = (mid, value);
+            at_low *= if side < 0 { 0.5 } else { 1.0 };
+            side = -1;
+        }
+    }
+    low
 }
 
 impl Replica {
@@ -60,8 +100,7 @@ impl Replica {
         }
         let wait = erlang_c(c, a);
         let mean_wait = self.variability * self.service / (c - a);
-        let tail = if wait > 0.05 { mean_wait * libm::log(wait / 0.05) } else { 0.0 };
-        self.service * self.service_p95_over_mean() + tail
+        self.service * self.service_p95_over_mean() + mean_wait * waits(wait)
     }
 
     /// The largest arrival rate at which `replicas` hold the p95 at `target` seconds; 0 where none does.
@@ -83,15 +122,45 @@ impl Replica {
     }
 
     fn search(&self, n: f64, target: f64) -> f64 {
-        if self.p95(n, 0.0) > target {
+        let slack = self.slack(target);
+        if slack < 0.0 {
             return 0.0;
         }
-        let (mut low, mut high) = (0.0, self.servers(n) / self.service);
-        for _ in 0..50 {
-            let mid = 0.5 * (low + high);
-            if self.p95(n, mid) <= target { low = mid } else { high = mid }
+        let c = self.servers(n);
+        // Nobody waits more than everybody: at this load the target is kept even if all do.
+        let low = (c - self.variability * waits(1.0) / slack).max(0.0);
+        let held = |a: f64| slack * (c - a) - self.variability * waits(erlang_c(c, a));
+        crossing(low, c, 1e-10, held) / self.service
+    }
+
+    /// What the target leaves for waiting, in mean service times.
+    fn slack(&self, target: f64) -> f64 {
+        target / self.service - self.service_p95_over_mean()
+    }
+
+    /// The smallest count in 1…`max` that holds the p95 at `target` seconds at `rate` arrivals a second; `max`
+    /// where none does. One pass of the recursion over all counts.
+    #[must_use]
+    pub fn fewest(&self, rate: f64, target: f64, max: i32) -> i32 {
+        if !(self.service > 0.0 && self.slots > 0.0) || self.slack(target) < 0.0 {
+            return max;
         }
-        low
+        let (a, slack) = (rate.max(0.0) * self.service, self.slack(target));
+        let (mut inverse, mut before) = (1.0, 0);
+        for n in 1..max {
+            let c = self.servers(f64::from(n));
+            if c > LARGEST {
+                let base = f64::from(n - 1).max(1.0);
+                let each = self.largest_rate(base as i32, target) / base;
+                return (libm::ceil(rate / each) as i32).clamp(n, max);
+            }
+            inverse = inverse_loss(inverse, before, c as u32, a);
+            before = c as u32;
+            if a < c && slack * (c - a) >= self.variability * waits(waiting(inverse, c, a)) {
+                return n;
+            }
+        }
+        max
     }
 }
 
@@ -108,6 +177,19 @@ mod tests {
         assert!((erlang_c(3.0, 3.0) - 1.0).abs() < 1e-12);
         assert!(erlang_c(3.0, 0.0).abs() < 1e-12);
         assert!((erlang_c(3.0, f64::NAN) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_fewest_are_the_first_that_carry_the_rate() {
+        for (slots, target) in [(1.0, 0.3), (4.0, 0.2), (32.0, 0.15), (3.0, 0.01)] {
+            let replica = Replica { service: 0.05, variability: 1.0, slots };
+            for rate in [0.1, 17.0, 80.0, 333.0, 4000.0, 60_000.0] {
+                let found = replica.fewest(rate, target, 3000);
+                let carries = |n: i32| replica.largest_rate(n, target) >= rate * (1.0 - 1e-9);
+                assert!(found == 3000 || carries(found), "{slots} {rate}: {found}");
+                assert!(found == 1 || !carries(found - 1), "{slots} {rate}: {found}");
+            }
+        }
     }
 
     #[test]

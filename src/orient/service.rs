@@ -9,7 +9,7 @@
 //!
 //! Until then the queue model is not used. C²ₐ = C²ₛ = 1 is assumed: a p95 alone does not tell spread from mean.
 
-use super::queue::Replica;
+use super::queue::{Replica, crossing, erlang_c, waits};
 
 /// Slots tried.
 const SLOTS: [f64; 6] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
@@ -58,9 +58,11 @@ impl Service {
         }
         self.samples = self.samples.saturating_add(1);
         let gain = MEMORY.max(1.0 / f64::from(self.samples));
+        let mut idle = false;
         for (fit, slots) in self.fits.iter_mut().zip(SLOTS) {
-            let service = turned_around(rate, p95, ready, slots);
-            fit.push(service, rate * service / (f64::from(ready) * slots), gain);
+            let servers = f64::from(ready) * slots;
+            let load = load_behind(rate * p95, servers, &mut idle);
+            fit.push(load / rate, load / servers, gain);
         }
         self.flat.push(p95, 0.0, gain);
     }
@@ -82,16 +84,22 @@ impl Service {
     }
 }
 
-/// The mean service time that gives this p95: the p95 grows with it, without bound towards saturation.
-fn turned_around(rate: f64, p95: f64, ready: i32, slots: f64) -> f64 {
-    let n = f64::from(ready);
-    let with = |service: f64| Replica { service, variability: 1.0, slots };
-    let (mut low, mut high) = (0.0, n * slots / rate);
-    for _ in 0..30 {
-        let mid = 0.5 * (low + high);
-        if with(mid).p95(n, rate) <= p95 { low = mid } else { high = mid }
+/// The load in erlangs behind `erlangs` = rate × p95: the p95 grows with it, without bound towards saturation.
+///
+/// `idle`: with fewer servers fewer than one in twenty waited, so with more nobody does; then the p95 is the
+/// service's own. Servers come in ascending order.
+fn load_behind(erlangs: f64, servers: f64, idle: &mut bool) -> f64 {
+    let own = Replica { service: 1.0, variability: 1.0, slots: 1.0 }.service_p95_over_mean();
+    let without = erlangs / own;
+    *idle = *idle || erlang_c(servers, without) <= 0.05;
+    if *idle {
+        return without;
     }
-    high
+    // p95·rate = a·(own + ln(20C)/(c−a)), times (c−a). With C ≤ 1 it is a quadratic whose root is a lower bound.
+    let b = erlangs + own * servers + waits(1.0);
+    let low = 2.0 * erlangs * servers / (b + libm::sqrt(b * b - 4.0 * own * erlangs * servers));
+    let high = servers.min(without);
+    crossing(low, high, 1e-6, |a| (erlangs - a * own) * (servers - a) - a * waits(erlang_c(servers, a)))
 }
 
 #[cfg(test)]

@@ -1,20 +1,102 @@
 //! Tail risk: the mean of the worst 1 − α of the losses (expected shortfall, "CVaR").
+//!
+//! ```text
+//!  losses ─► sorted once ────────────► ES        (a batch)
+//!         └► tree of the last n ─────► ES        (a stream: O(log n) a loss, O(log n) a question)
+//!         └► resampled, seeded ──────► interval
+//! ```
 
-use std::collections::VecDeque;
+/// Samples in the tail, n(1−α), from which on ES is more than an estimate: 600 losses at α = .95, where a
+/// distribution-free statement holds with δ = .05.
+pub const GUARANTEE_TAIL: f64 = 30.0;
+/// Resamples behind an interval.
+const RESAMPLES: usize = 1000;
+
+/// How much a window of losses says of its tail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Below 1/(1−α) losses: nothing.
+    Unknown,
+    /// A number to look at, with an interval; no promise.
+    Estimate,
+    /// Enough for a distribution-free statement.
+    Guarantee,
+}
+
+/// What `n` losses say of the tail beyond α.
+#[must_use]
+pub fn standing(n: usize, alpha: f64) -> Standing {
+    match tail_size(n, alpha) {
+        None => Standing::Unknown,
+        Some(k) if k < GUARANTEE_TAIL => Standing::Estimate,
+        Some(_) => Standing::Guarantee,
+    }
+}
 
 /// `ES_α` of `losses`, the exact Rockafellar–Uryasev value; `None` where it is unknown.
 ///
 /// With ℓ₍₁₎ ≥ … ≥ ℓ₍ₙ₎, k = n(1−α) and m = ⌊k⌋ it is `(Σ_{i≤m} ℓ₍ᵢ₎ + (k−m)·ℓ₍ₘ₊₁₎)/k`. Below 1/(1−α) samples
 /// (k < 1) the window carries no information on the tail, and a loss that is not finite makes it unknown too.
-/// It is an estimate: a distribution-free guarantee at α = .95 needs 600 samples or more.
+/// [`standing`] says what it may be called.
 #[must_use]
 pub fn expected_shortfall(losses: &[f64], alpha: f64) -> Option<f64> {
     let sorted = descending(losses)?;
     let k = tail_size(sorted.len(), alpha)?;
     let m = libm::floor(k) as usize;
-    let whole: f64 = sorted.iter().take(m).sum();
-    let part = sorted.get(m).map_or(0.0, |loss| (k - m as f64) * loss);
+    shortfall(k, sorted.iter().take(m).sum(), sorted.get(m).copied())
+}
+
+/// The formula, from the sum of the ⌊k⌋ worst and the next one.
+fn shortfall(k: f64, whole: f64, next: Option<f64>) -> Option<f64> {
+    let part = next.map_or(0.0, |loss| (k - libm::floor(k)) * loss);
     Some((whole + part) / k).filter(|v| v.is_finite())
+}
+
+/// The central `level` (such as .95) percentile-bootstrap interval of `ES_α`, low and high; the same for the same
+/// seed. `None` where ES is unknown. It tends to be short while the tail holds few losses (Efron & Tibshirani
+/// 1993, ch. 13): no resample is worse than the worst loss seen.
+#[must_use]
+pub fn interval(losses: &[f64], alpha: f64, level: f64, seed: u64) -> Option<(f64, f64)> {
+    let sorted = descending(losses)?;
+    let n = sorted.len();
+    let k = tail_size(n, alpha).filter(|_| (0.0..1.0).contains(&level))?;
+    let (mut chance, mut drawn) = (seed, vec![0_u32; n]);
+    let mut values: Vec<f64> = Vec::with_capacity(RESAMPLES);
+    for _ in 0..RESAMPLES {
+        drawn.fill(0);
+        for _ in 0..n {
+            chance = chance.wrapping_add(STRIDE);
+            // The high half of a 64×64 product maps onto 0…n−1 evenly.
+            drawn[((u128::from(mixed(chance)) * n as u128) >> 64) as usize] += 1;
+        }
+        values.push(resampled(&sorted, &drawn, k));
+    }
+    values.sort_unstable_by(f64::total_cmp);
+    let at = |p: f64| values[((p * RESAMPLES as f64) as usize).min(RESAMPLES - 1)];
+    Some((at(0.5 - 0.5 * level), at(0.5 + 0.5 * level)))
+}
+
+/// ES of a resample, given how often each of the sorted losses was drawn.
+fn resampled(sorted: &[f64], drawn: &[u32], k: f64) -> f64 {
+    let (mut left, mut sum) = (k, 0.0);
+    for (loss, times) in sorted.iter().zip(drawn) {
+        let share = f64::from(*times).min(left);
+        sum += share * loss;
+        left -= share;
+        if left <= 0.0 {
+            break;
+        }
+    }
+    sum / k
+}
+
+const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The output function of `SplitMix64` (Steele, Lea & Flood 2014): chance without a source of chance.
+fn mixed(state: u64) -> u64 {
+    let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// The published rule: the mean of the ⌊n(1−α)⌋ (at least one) worst losses. For comparison alone.
@@ -47,150 +129,152 @@ fn tail_size(n: usize, alpha: f64) -> Option<f64> {
     (k >= 1.0).then_some(k)
 }
 
-/// The last losses of a stream.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The last losses of a stream, kept as a tree in order of size in which every node knows the count and the sum
+/// below it: a treap, whose shape depends on a hash of the slot and so never on luck.
+///
+/// Sums are added up anew along each changed path and never subtracted from, so they do not drift.
+#[derive(Clone, Debug)]
 pub struct TailWindow {
     capacity: usize,
-    losses: VecDeque<f64>,
+    nodes: Vec<Node>,
+    root: usize,
+    /// The slot that the next loss takes.
+    next: usize,
 }
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    loss: f64,
+    /// Larger losses.
+    left: usize,
+    /// Smaller ones.
+    right: usize,
+    count: usize,
+    sum: f64,
+}
+
+/// No node.
+const NONE: usize = usize::MAX;
 
 impl TailWindow {
     /// An empty window of at most `capacity` (≥ 1) losses.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { capacity: capacity.max(1), losses: VecDeque::new() }
+        Self { capacity: capacity.max(1), nodes: Vec::new(), root: NONE, next: 0 }
     }
 
-    /// Takes one loss in; the oldest leaves when the window is full. One that is not finite is not taken.
-    pub fn push(&mut self, loss: f64) {
+    /// Takes one loss in; the oldest leaves when the window is full. One that is not finite is refused: `false`.
+    pub fn push(&mut self, loss: f64) -> bool {
         if !loss.is_finite() {
-            return;
+            return false;
         }
-        if self.losses.len() == self.capacity.max(1) {
-            self.losses.pop_front();
+        let (slot, alone) = (self.next, Node { loss, left: NONE, right: NONE, count: 1, sum: loss });
+        self.next = (slot + 1) % self.capacity;
+        if slot == self.nodes.len() {
+            self.nodes.push(alone);
+        } else {
+            let key = (self.nodes[slot].loss, slot);
+            let (worse, rest) = self.split(self.root, key, false);
+            let (_, better) = self.split(rest, key, true);
+            self.root = self.join(worse, better);
+            self.nodes[slot] = alone;
         }
-        self.losses.push_back(loss);
+        let (worse, better) = self.split(self.root, (loss, slot), false);
+        let worse = self.join(worse, slot);
+        self.root = self.join(worse, better);
+        true
     }
 
     /// Losses in the window.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.losses.len()
+        self.nodes.len()
     }
 
     /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.losses.is_empty()
+        self.nodes.is_empty()
     }
 
     /// `ES_α` of the window; `None` where it is unknown.
     #[must_use]
     pub fn expected_shortfall(&self, alpha: f64) -> Option<f64> {
-        let (a, b) = self.losses.as_slices();
-        expected_shortfall(&[a, b].concat(), alpha)
+        let k = tail_size(self.len(), alpha)?;
+        let (whole, next) = self.worst(libm::floor(k) as usize);
+        shortfall(k, whole, next)
+    }
+
+    /// The sum of the `m` largest losses, and the next one.
+    fn worst(&self, mut m: usize) -> (f64, Option<f64>) {
+        let (mut at, mut sum) = (self.root, 0.0);
+        while let Some(node) = self.nodes.get(at) {
+            let worse = self.count(node.left);
+            if m < worse {
+                at = node.left;
+                continue;
+            }
+            sum += self.sum(node.left);
+            if m == worse {
+                return (sum, Some(node.loss));
+            }
+            sum += node.loss;
+            m -= worse + 1;
+            at = node.right;
+        }
+        (sum, None)
+    }
+
+    fn count(&self, at: usize) -> usize {
+        self.nodes.get(at).map_or(0, |node| node.count)
+    }
+
+    fn sum(&self, at: usize) -> f64 {
+        self.nodes.get(at).map_or(0.0, |node| node.sum)
+    }
+
+    /// Adds up a node from its children.
+    fn settle(&mut self, at: usize) {
+        let Node { loss, left, right, .. } = self.nodes[at];
+        self.nodes[at].count = self.count(left) + 1 + self.count(right);
+        self.nodes[at].sum = self.sum(left) + loss + self.sum(right);
+    }
+
+    /// Two trees: the losses before `key` (larger, then of lower slot), and the others; `with` puts the key itself
+    /// to the first.
+    fn split(&mut self, at: usize, key: (f64, usize), with: bool) -> (usize, usize) {
+        let Some(node) = self.nodes.get(at).copied() else { return (NONE, NONE) };
+        let order = key.0.total_cmp(&node.loss).then(at.cmp(&key.1));
+        if order.is_lt() || (with && order.is_eq()) {
+            let (first, second) = self.split(node.right, key, with);
+            self.nodes[at].right = first;
+            self.settle(at);
+            (at, second)
+        } else {
+            let (first, second) = self.split(node.left, key, with);
+            self.nodes[at].left = second;
+            self.settle(at);
+            (first, at)
+        }
+    }
+
+    /// One tree of two, all of `first` before all of `second`.
+    fn join(&mut self, first: usize, second: usize) -> usize {
+        if first == NONE || second == NONE {
+            return first.min(second);
+        }
+        if mixed((first as u64).wrapping_mul(STRIDE)) > mixed((second as u64).wrapping_mul(STRIDE)) {
+            self.nodes[first].right = self.join(self.nodes[first].right, second);
+            self.settle(first);
+            first
+        } else {
+            self.nodes[second].left = self.join(first, self.nodes[second].left);
+            self.settle(second);
+            second
+        }
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    pub(in crate::orient) const PSI: [f64; 25] = [
-        0.95, 0.9, 0.85, 0.8, 1.0, 0.7, 0.6, 0.92, 0.88, 0.3, 0.97, 0.93, 0.91, 0.86, 0.82, 0.78, 0.99, 0.65,
-        0.94, 0.89, 0.5, 0.96, 0.9, 0.87, 0.83,
-    ];
-
-    pub(in crate::orient) fn losses() -> Vec<f64> {
-        PSI.iter().map(|psi| 1.0 - psi).collect()
-    }
-
-    #[test]
-    fn goldens() {
-        for (alpha, exact, published) in [(0.95, 0.66, 0.70), (0.90, 0.56, 0.60), (0.80, 0.45, 0.4875)] {
-            assert!((expected_shortfall(&losses(), alpha).unwrap() - exact).abs() < 1e-12, "α={alpha}");
-            assert!((compat(&losses(), alpha).unwrap() - published).abs() < 1e-12, "compat α={alpha}");
-        }
-    }
-
-    /// Quantile grids whose points are cell means of the inverse distribution, midpoint rule, plus the
-    /// analytic tail beyond the grid where it is heavy: ES is then the integral of the quantile function.
-    #[test]
-    fn closed_forms() {
-        // Midpoints of the upper 5 % only would be a test of quadrature; the whole sample goes in.
-        let n = 400_000;
-        let grid = |quantile: &dyn Fn(f64) -> f64| -> f64 {
-            let sample: Vec<f64> = (0..n).map(|i| quantile((f64::from(i) + 0.5) / f64::from(n))).collect();
-            expected_shortfall(&sample, 0.95).unwrap()
-        };
-        let normal = |p: f64| {
-            let (mut low, mut high) = (-9.0, 9.0);
-            for _ in 0..60 {
-                let mid = 0.5 * (low + high);
-                if super::super::special::normal_cdf(mid) < p { low = mid } else { high = mid }
-            }
-            low
-        };
-        let close = |got: f64, want: f64, tolerance: f64| {
-            assert!((got - want).abs() < tolerance, "{got} for {want}");
-        };
-        close(grid(&|p| p), 0.975, 1e-9);
-        close(grid(&|p| -libm::log(1.0 - p)), 3.995_732_3, 5e-5);
-        close(grid(&normal), 2.062_712_8, 5e-5);
-        close(grid(&|p| libm::pow(1.0 - p, -1.0 / 3.0)), 4.071_626_4, 2e-3);
-        close(grid(&|p| libm::exp(normal(p))), 8.557_226_9, 2e-3);
-    }
-
-    #[test]
-    fn too_few_samples_or_a_bad_one_are_unknown() {
-        assert_eq!(expected_shortfall(&[0.1; 19], 0.95), None);
-        assert!(expected_shortfall(&[0.1; 20], 0.95).is_some());
-        assert!(expected_shortfall(&[0.1; 10], 0.90).is_some());
-        assert_eq!(expected_shortfall(&[], 0.0), None);
-        assert_eq!(expected_shortfall(&[f64::NAN; 40], 0.95), None);
-        assert_eq!(expected_shortfall(&[0.1; 40], 1.0), None);
-        assert_eq!(expected_shortfall(&[0.1; 40], f64::NAN), None);
-    }
-
-    #[test]
-    fn the_window_forgets_and_refuses() {
-        let mut window = TailWindow::new(20);
-        assert!(window.is_empty());
-        for _ in 0..20 {
-            window.push(0.9);
-        }
-        for _ in 0..20 {
-            window.push(0.1);
-            window.push(f64::NAN);
-        }
-        assert_eq!(window.len(), 20);
-        assert!((window.expected_shortfall(0.95).unwrap() - 0.1).abs() < 1e-12);
-    }
-
-    proptest! {
-        #[test]
-        fn between_mean_and_maximum_and_monotone_in_alpha(
-            sample in prop::collection::vec(-1e6..1e6f64, 20..200)
-        ) {
-            let max = sample.iter().copied().fold(f64::MIN, f64::max);
-            let mean = sample.iter().sum::<f64>() / sample.len() as f64;
-            let mut before = mean;
-            for alpha in [0.0, 0.3, 0.5, 0.8, 0.9, 0.95] {
-                let es = expected_shortfall(&sample, alpha).unwrap();
-                prop_assert!(es >= before - 1e-6 && es <= max + 1e-6);
-                before = es;
-            }
-        }
-
-        #[test]
-        fn the_window_equals_the_sorted_form_on_every_prefix(sample in prop::collection::vec(0.0..1.0f64, 1..120)) {
-            let mut window = TailWindow::new(50);
-            for (i, loss) in sample.iter().enumerate() {
-                window.push(*loss);
-                let from = (i + 1).saturating_sub(50);
-                prop_assert_eq!(window.expected_shortfall(0.9), expected_shortfall(&sample[from..=i], 0.9));
-            }
-        }
-    }
-}
+#[path = "tail_tests.rs"]
+pub(super) mod tests;
