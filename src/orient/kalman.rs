@@ -147,9 +147,9 @@ mod tests {
             }
             predicted = filtered.predict(1.0, Motion::Level, q);
         }
-        assert!((filtered.x[0] - 798.370_292_6).abs() < 1e-6, "level {}", filtered.x[0]);
-        assert!((filtered.p[(0, 0)] - 4_032.157_94).abs() < 1e-4, "P {}", filtered.p[(0, 0)]);
-        assert!((log_likelihood + 632.537_695_047_6).abs() < 1e-6, "log-likelihood {log_likelihood}");
+        assert!((filtered.x[0] - 798.370_292_6).abs() < 8e-7, "level {}", filtered.x[0]);
+        assert!((filtered.p[(0, 0)] - 4_032.157_94).abs() < 5e-6, "P {}", filtered.p[(0, 0)]);
+        assert!((log_likelihood + 632.537_695_047_6).abs() < 6e-7, "log-likelihood {log_likelihood}");
         assert!(filtered.x[1].abs() < 1e-12, "a level has no slope");
     }
 
@@ -186,7 +186,7 @@ mod tests {
     fn the_covariance_stays_positive_definite_at_the_extremes() {
         let r = 1e-12;
         let mut state = State::new(0.0, 1e12, 1e12);
-        for step in 0..100_000_u32 {
+        for step in 0..1_000_000_u32 {
             let dt = [1e-3, 1.0, 15.0, 3600.0][(step % 4) as usize];
             let predicted = state.predict(dt, Motion::Trend, if step % 7 == 0 { 1e6 } else { 1e-12 });
             let y = predicted.innovation(if step % 2 == 0 { 1e9 } else { -1e9 }, r);

@@ -22,6 +22,9 @@ pub mod settings;
 pub mod special;
 pub mod tail;
 
+#[cfg(test)]
+mod oracle_tests;
+
 pub use estimator::Estimator;
 pub use settings::{Model, Settings};
 
