@@ -30,7 +30,7 @@ struct Row {
 }
 
 fn at(pairs: &[(f64, f64)], margin: f64) -> Option<u32> {
-    match verdict(pairs, &Question { margin, alpha: 0.05, sign: 1.0 }) {
+    match verdict(pairs, &Question { margin, alpha: 0.05, sign: 1.0, counts: false }) {
         (Verdict::Worse, at, _) => at,
         _ => None,
     }
@@ -79,13 +79,13 @@ fn on_hosts(
     row(what.to_owned(), &seen, looks)
 }
 
-fn on_law(what: &str, looks: usize, mut draw: impl FnMut(&mut Dice) -> Vec<(f64, f64)>) -> Row {
-    let one = |run| at(&draw(&mut Dice::new(run)), 0.0);
+fn on_law(what: &str, looks: usize, margin: f64, mut draw: impl FnMut(&mut Dice) -> Vec<(f64, f64)>) -> Row {
+    let one = |run| at(&draw(&mut Dice::new(run)), margin);
     row(what.to_owned(), &[(LAW_RUNS, (0..LAW_RUNS).map(one).collect())], looks)
 }
 
 fn rows(hosts: &[Host]) -> Vec<Row> {
-    use Split::{Later, Neighbours, Random};
+    use Split::{Apart, Later, Neighbours, Random};
     let same = |_: &Host, b: f64| b;
     let times = |factor: f64| move |_: &Host, b: f64| factor * b;
     let tail = |host: &Host, b: f64| if b >= host.tail { 1.5 * b } else { b };
@@ -97,6 +97,9 @@ fn rows(hosts: &[Host]) -> Vec<Row> {
         on_hosts(hosts, "same, neighbours, margin 0", Neighbours, 500, 0.0, RUNS, same),
         on_hosts(hosts, "same, 500 samples later, margin 0", Later, 500, 0.0, RUNS, same),
         on_hosts(hosts, "same, 500 samples later, margin .10", Later, 500, 0.1, RUNS, same),
+        on_hosts(hosts, "two stretches of one file, margin .10, 40 samples", Apart, 40, 0.1, RUNS, same),
+        on_hosts(hosts, "two stretches of one file, margin .10, 500 samples", Apart, 500, 0.1, RUNS, same),
+        on_hosts(hosts, "two stretches of one file, x1.25, margin .10", Apart, 40, 0.1, RUNS, times(1.25)),
         on_hosts(hosts, "x1.05, random, margin 0", Random, 500, 0.0, RUNS, times(1.05)),
         on_hosts(hosts, "x1.10, random, margin 0", Random, 500, 0.0, RUNS, times(1.10)),
         on_hosts(hosts, "x1.05, neighbours, margin 0", Neighbours, 500, 0.0, RUNS, times(1.05)),
@@ -105,13 +108,21 @@ fn rows(hosts: &[Host]) -> Vec<Row> {
     ];
     for phi in [0.0, 0.3, 0.5, 0.8, 0.95] {
         let name = format!("autoregressive {phi}, margin 0");
-        rows.push(on_law(&name, 300, |dice| noise::autoregressive(phi, 300, dice)));
+        rows.push(on_law(&name, 300, 0.0, |dice| noise::autoregressive(phi, 300, dice)));
     }
-    rows.push(on_law("Cauchy, margin 0", 500, independent(500, |d| (3.1 * (d.uniform() - 0.5)).tan())));
-    rows.push(on_law("Pareto 1, margin 0", 500, independent(500, |d| 1.0 / d.uniform().max(1e-12))));
+    for phi in [0.3, 0.8] {
+        let name = format!("100 ms ± 5 %, autoregressive {phi}, margin .10");
+        let latency = |z: f64| 100.0 * (0.05 * z).exp();
+        rows.push(on_law(&name, 300, 0.1, |dice| {
+            let pairs = noise::autoregressive(phi, 300, dice);
+            pairs.into_iter().map(|(a, b)| (latency(a), latency(b))).collect()
+        }));
+    }
+    rows.push(on_law("Cauchy, margin 0", 500, 0.0, independent(500, |d| (3.1 * (d.uniform() - 0.5)).tan())));
+    rows.push(on_law("Pareto 1, margin 0", 500, 0.0, independent(500, |d| 1.0 / d.uniform().max(1e-12))));
     let sparse = |d: &mut Dice| if d.uniform() < 0.9 { 0.0 } else { (10.0 * d.uniform()).floor() };
-    rows.push(on_law("nine of ten 0, margin 0", 500, independent(500, sparse)));
-    rows.push(on_law("all 0, margin 0", 500, independent(500, |_| 0.0)));
+    rows.push(on_law("nine of ten 0, margin 0", 500, 0.0, independent(500, sparse)));
+    rows.push(on_law("all 0, margin 0", 500, 0.0, independent(500, |_| 0.0)));
     rows
 }
 

@@ -69,16 +69,19 @@ pub enum Split {
     Neighbours,
     /// The challenger's come `n` samples after the baseline's: another stretch, other neighbours, drift.
     Later,
+    /// Two stretches at random: other machines, months apart.
+    Apart,
 }
 
 /// `n` pairs of one host.
 pub fn pairs(host: &Host, split: Split, n: usize, dice: &mut Dice) -> Vec<(f64, f64)> {
     let v = &host.values;
-    let from = dice.below(v.len() - 2 * n);
+    let (from, other) = (dice.below(v.len() - 2 * n), dice.below(v.len() - n));
     (0..n)
         .map(|i| match split {
             Split::Random => (v[dice.below(v.len())], v[dice.below(v.len())]),
             Split::Neighbours => (v[from + 2 * i], v[from + 2 * i + 1]),
+            Split::Apart => (v[from + i], v[other + i]),
             Split::Later => (v[from + i], v[from + n + i]),
         })
         .collect()

@@ -28,6 +28,9 @@ pub struct Judge {
     /// Probability of a false alarm at any look
     #[arg(long, default_value_t = 0.05, value_parser = alpha)]
     alpha: f64,
+    /// The numbers are counts of independent events a sample, or 0 and 1
+    #[arg(long)]
+    counts: bool,
     /// Form of the answer
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -84,9 +87,14 @@ impl Judge {
                 baseline.len().min(challenger.len()),
             );
         }
+        if self.counts {
+            whole(&self.baseline, &baseline)?;
+            whole(&self.challenger, &challenger)?;
+        }
         let pairs: Vec<(f64, f64)> = baseline.into_iter().zip(challenger).collect();
         let sign = if self.worse == Worse::Higher { 1.0 } else { -1.0 };
-        let found = judge(&pairs, &Question { margin: self.margin, alpha: self.alpha, sign });
+        let found =
+            judge(&pairs, &Question { margin: self.margin, alpha: self.alpha, sign, counts: self.counts });
         match self.output {
             Output::Json => println!("{}", json!(found)),
             Output::Text => print!("{}", text(&found, pairs.len())),
@@ -110,6 +118,14 @@ fn column(path: &Path) -> Result<Vec<f64>> {
         bail!("{name}: no samples; one number a line is needed");
     }
     Ok(values)
+}
+
+/// Counts are whole numbers, 0 or more.
+fn whole(path: &Path, values: &[f64]) -> Result<()> {
+    match (1..).zip(values).find(|(_, value)| **value < 0.0 || value.fract() != 0.0) {
+        Some((line, value)) => bail!("{}, line {line}: {value} is no count", path.display()),
+        None => Ok(()),
+    }
 }
 
 fn text(found: &Judgement, pairs: usize) -> String {
@@ -143,6 +159,9 @@ mod tests {
         assert!(file("1\n\n2\n").unwrap_err().contains("line 2"));
         assert!(file("\n").unwrap_err().contains("no samples"));
         assert!(column(&dir.join("nothing")).is_err());
+        assert!(whole(Path::new("f"), &[0.0, 3.0]).is_ok());
+        assert!(whole(Path::new("f"), &[1.0, 2.5]).unwrap_err().to_string().contains("f, line 2"));
+        assert!(whole(Path::new("f"), &[-1.0]).is_err());
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

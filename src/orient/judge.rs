@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Verdict;
+use super::counts::Counted;
 use super::paired::{Margin, Paired};
 
 /// What is asked.
@@ -14,6 +15,46 @@ pub struct Question {
     pub alpha: f64,
     /// +1 where more is worse, −1 where less is.
     pub sign: f64,
+    /// Whether the numbers are counts of independent events (Poisson, binomial, 0 or 1), which tell more than sizes.
+    pub counts: bool,
+}
+
+/// The e-processes that answer.
+enum Process {
+    Pairs(Paired),
+    Counts(Counted),
+}
+
+impl Process {
+    fn new(question: &Question, margin: Margin) -> Self {
+        if question.counts {
+            Self::Counts(Counted::new(margin.relative, question.sign))
+        } else {
+            Self::Pairs(Paired::new(margin, question.sign))
+        }
+    }
+
+    fn push(&mut self, baseline: f64, challenger: f64) {
+        match self {
+            Self::Pairs(pairs) => pairs.push(baseline, challenger),
+            Self::Counts(counts) => counts.push(baseline, challenger),
+        }
+    }
+
+    fn values(&self) -> (f64, f64) {
+        match self {
+            Self::Pairs(pairs) => pairs.values(),
+            Self::Counts(counts) => counts.values(),
+        }
+    }
+
+    /// The same without the tail.
+    fn typical(&self) -> (f64, f64) {
+        match self {
+            Self::Pairs(pairs) => pairs.typical(),
+            Self::Counts(counts) => counts.values(),
+        }
+    }
 }
 
 /// The answer.
@@ -25,7 +66,7 @@ pub struct Judgement {
     pub at: Option<u32>,
     /// Any-time valid p-value: the largest e-value so far for the verdict (for `Worse` where undecided), inverted.
     pub p: f64,
-    /// Relative change of the challenger's median; `None` where the baseline's is 0.
+    /// Relative change of the challenger's median (of counts, the mean); `None` where the baseline's is 0.
     pub effect: Option<f64>,
     /// Relative changes that no look has refuted, each side with confidence 1 − α; `None` = no bound found.
     pub interval: [Option<f64>; 2],
@@ -41,19 +82,19 @@ struct Course {
 }
 
 fn course(pairs: &[(f64, f64)], question: &Question, margin: f64) -> Course {
-    let mut paired = Paired::new(Margin { relative: margin, absolute: 0.0 }, question.sign);
+    let mut process = Process::new(question, Margin { relative: margin, absolute: 0.0 });
     let mut found = Course::default();
     let bar = 1.0 / question.alpha;
-    for (baseline, challenger) in pairs {
-        paired.push(*baseline, *challenger);
-        let (worse, not_worse) = paired.values();
+    for (look, (baseline, challenger)) in (1..).zip(pairs) {
+        process.push(*baseline, *challenger);
+        let (worse, not_worse) = process.values();
         found.worse = found.worse.max(worse);
         found.not_worse = found.not_worse.max(not_worse);
         if worse >= bar {
-            found.worse_at = found.worse_at.or(Some(paired.looks()));
+            found.worse_at = found.worse_at.or(Some(look));
         }
         if not_worse >= bar {
-            found.not_worse_at = found.not_worse_at.or(Some(paired.looks()));
+            found.not_worse_at = found.not_worse_at.or(Some(look));
         }
     }
     found
@@ -75,14 +116,18 @@ pub fn verdict(pairs: &[(f64, f64)], question: &Question) -> (Verdict, Option<u3
 #[must_use]
 pub fn judge(pairs: &[(f64, f64)], question: &Question) -> Judgement {
     let (verdict, at, p) = verdict(pairs, question);
-    let base = median(pairs.iter().map(|(a, _)| *a));
-    let now = median(pairs.iter().map(|(_, b)| *b));
+    let typical = |values: Vec<f64>| if question.counts { mean(&values) } else { median(values) };
+    let base = typical(pairs.iter().map(|(a, _)| *a).collect());
+    let now = typical(pairs.iter().map(|(_, b)| *b).collect());
     let effect = base.zip(now).filter(|(base, _)| *base != 0.0).map(|(base, now)| (now - base) / base.abs());
     Judgement { verdict, at, p, effect, interval: interval(pairs, question, effect) }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut all: Vec<f64> = values.collect();
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+fn median(mut all: Vec<f64>) -> Option<f64> {
     all.sort_unstable_by(f64::total_cmp);
     all.get(all.len() / 2).copied()
 }
@@ -92,15 +137,15 @@ fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
 fn interval(pairs: &[(f64, f64)], question: &Question, effect: Option<f64>) -> [Option<f64>; 2] {
     let Some(effect) = effect.map(|effect| question.sign * effect) else { return [None, None] };
     let bar = 1.0 / question.alpha;
-    let ever = |margin: f64, value: fn(&Paired) -> f64| {
-        let mut paired = Paired::new(Margin { relative: margin, absolute: f64::NEG_INFINITY }, question.sign);
+    let ever = |margin: f64, value: fn(&Process) -> f64| {
+        let mut process = Process::new(question, Margin { relative: margin, absolute: f64::NEG_INFINITY });
         pairs.iter().any(|(a, b)| {
-            paired.push(*a, *b);
-            value(&paired) >= bar
+            process.push(*a, *b);
+            value(&process) >= bar
         })
     };
-    let worse_than = |margin| ever(margin, |paired| paired.typical().0);
-    let not_worse_than = |margin| ever(margin, |paired| paired.typical().1);
+    let worse_than = |margin| ever(margin, |process| process.typical().0);
+    let not_worse_than = |margin| ever(margin, |process| process.typical().1);
     let lower = edge(effect, -1.0, worse_than);
     let upper = edge(effect, 1.0, not_worse_than);
     let signed = |margin: f64| question.sign * margin;
@@ -135,7 +180,7 @@ mod tests {
     use super::*;
 
     fn question(margin: f64) -> Question {
-        Question { margin, alpha: 0.05, sign: 1.0 }
+        Question { margin, alpha: 0.05, sign: 1.0, counts: false }
     }
 
     /// A baseline of ±10 % that repeats itself, and the same a bit later times `factor`.
@@ -166,6 +211,22 @@ mod tests {
         assert_eq!(fell.verdict, Verdict::Worse);
         let [Some(low), Some(high)] = fell.interval else { panic!("{fell:?}") };
         assert!(low < -0.4 && high > -0.4 && high < -0.2, "{fell:?}");
+    }
+
+    #[test]
+    fn counts_against_none_and_the_other_way_round() {
+        let counts = |sign| Question { sign, counts: true, ..question(0.1) };
+        let none: Vec<(f64, f64)> = vec![(0.0, 0.0); 50];
+        assert_eq!(judge(&none, &counts(1.0)).verdict, Verdict::Undecided, "nothing happened");
+        let some: Vec<(f64, f64)> = (0..60).map(|i| (0.0, f64::from(u8::from(i % 4 == 0)))).collect();
+        let found = judge(&some, &counts(1.0));
+        assert_eq!((found.verdict, found.effect), (Verdict::Worse, None), "{found:?}");
+        let fewer: Vec<(f64, f64)> = vec![(20.0, 12.0); 30];
+        let found = judge(&fewer, &counts(1.0));
+        assert_eq!(found.verdict, Verdict::NotWorse);
+        let [Some(low), Some(high)] = found.interval else { panic!("{found:?}") };
+        assert!(low < -0.4 && high > -0.4 && high < -0.2, "{found:?}");
+        assert_eq!(judge(&fewer, &counts(-1.0)).verdict, Verdict::Worse);
     }
 
     #[test]

@@ -11,9 +11,13 @@
 //! bet earns a nonnegative supermartingale, a mixture of bets and starting times does too, and by Ville's inequality
 //! it ever reaches 1/α with probability at most α, at whatever look one stops. No distribution is assumed.
 //!
+//! A stake is odd in the pair and never falls as the challenger gets worse, so that a challenger *better* than the
+//! margin (smaller in the stochastic order) earns no more than an equal one, whatever the noise. A likelihood
+//! ratio that falls again for large differences has no such guarantee.
+//!
 //! **Stakes** are a mixture because nobody knows the noise: constant ones (any noise, ties), growing with the size
-//! (normal noise: the likelihood ratio of a shift is tanh), falling again for large sizes (outliers, two modes),
-//! and on the largest twentieth alone (a regression of the tail).
+//! (normal noise: the likelihood ratio of a shift is tanh) but capped (outliers, two modes), and on pairs of which
+//! one alone lies beyond the baseline's p95 or well beyond it (a regression of the tail).
 //!
 //! **Autocorrelation** breaks the coin: so the baseline's own persistence is measured on its signs about its median
 //! (for a normal autoregression `ρ = sin(πr/2)`), and only every (1+ρ)/(1−ρ)-th pair is bet on. What that leaves is
@@ -28,8 +32,8 @@ const WINDOW: usize = 512;
 /// Wealth is not counted beyond this.
 const RICH: f64 = 1e290;
 /// What is staked from the first pair on; the rest on every later starting time.
-const AT_ONCE: f64 = 0.8;
-/// Pairs before the largest twentieth of the sizes, or a 95 % point, means anything.
+const AT_ONCE: f64 = 0.85;
+/// Pairs before a 95 % point means anything.
 const TAIL_AFTER: u32 = 20;
 /// Largest share of a challenger beyond the baseline's 95 % point that is still in bounds, and the share expected.
 const TAIL_BOUNDS: (f64, f64) = (0.15, 0.05);
@@ -82,44 +86,44 @@ impl Sorted {
     }
 }
 
-/// The bets: family and parameter.
+/// A bet on the sign of a pair's difference.
 #[derive(Clone, Copy, Debug)]
 enum Bet {
+    /// The same stake whatever the size.
     Constant(f64),
-    Growing(f64),
-    Falling(f64),
-    Tail(f64),
+    /// `cap · tanh(slope · z)`, z the size in robust deviations.
+    Growing { cap: f64, slope: f64 },
+    /// A stake on pairs of which one alone lies beyond the n-th point of the tail.
+    Tail(usize),
 }
 
 /// Weight of each bet; the sum is 1.
-const BETS: [(f64, Bet); 9] = [
-    (0.1, Bet::Constant(0.2)),
-    (0.1, Bet::Constant(0.45)),
-    (0.1, Bet::Constant(0.9)),
-    (0.14, Bet::Growing(0.4)),
-    (0.14, Bet::Growing(1.2)),
-    (0.14, Bet::Falling(0.5)),
-    (0.14, Bet::Falling(1.5)),
-    (0.07, Bet::Tail(0.5)),
-    (0.07, Bet::Tail(0.9)),
+const BETS: [(f64, Bet); 6] = [
+    (0.215, Bet::Constant(0.5)),
+    (0.215, Bet::Constant(0.9)),
+    (0.215, Bet::Growing { cap: 0.6, slope: 0.9 }),
+    (0.215, Bet::Growing { cap: 0.9, slope: 0.75 }),
+    (0.07, Bet::Tail(0)),
+    (0.07, Bet::Tail(1)),
 ];
+/// Stake on a pair of which one alone is in the tail.
+const TAIL_STAKE: f64 = 0.9;
+/// Points of the tail: the baseline's p95, and this many times its distance from the median farther out. Of a
+/// regression of the top twentieth alone the baseline passes the first as often; it passes the second never.
+const TAIL_POINTS: [f64; 2] = [0.5, 2.0];
+/// The margin counts so often in the tail: the tails of two hosts differ more than their middles.
+const TAIL_MARGIN: f64 = 2.0;
+/// Of each point: +1 where the challenger alone lies beyond it, −1 where the baseline alone does.
+type Beyond = [f64; TAIL_POINTS.len()];
 
 impl Bet {
-    /// Stake for a size of `z` robust deviations; `tail` says whether it is of the largest twentieth.
-    fn stake(self, z: f64, tail: bool) -> f64 {
-        let stake = match self {
-            Self::Constant(stake) => stake,
-            Self::Growing(shift) => libm::tanh(shift * z.min(3.0)),
-            Self::Falling(shift) => 1.6 * libm::tanh(shift * z.min(3.0)) * libm::exp(-0.25 * z * z),
-            Self::Tail(stake) => {
-                if tail {
-                    stake
-                } else {
-                    0.0
-                }
-            }
-        };
-        stake.min(0.97)
+    /// Stake on +1. Each is odd in the pair and never falls as the challenger gets worse: see the null.
+    fn stake(self, sign: f64, z: f64, beyond: Beyond) -> f64 {
+        match self {
+            Self::Constant(stake) => sign * stake,
+            Self::Growing { cap, slope } => sign * cap * libm::tanh(slope * z),
+            Self::Tail(point) => TAIL_STAKE * beyond.get(point).copied().unwrap_or(0.0),
+        }
     }
 }
 
@@ -134,7 +138,7 @@ struct Gambler {
 }
 
 impl Gambler {
-    fn push(&mut self, excess: f64) {
+    fn push(&mut self, excess: f64, beyond: Beyond) {
         self.looks = self.looks.saturating_add(1);
         let k = f64::from(self.looks);
         let start = if self.looks == 1 { AT_ONCE } else { (1.0 - AT_ONCE) / (k * (k - 1.0)) };
@@ -145,11 +149,9 @@ impl Gambler {
         let typical = self.sizes.quantile(0.5).filter(|median| *median > 0.0).unwrap_or(largest) / 0.6745;
         let scale = if self.looks < 3 { typical.max(size) } else { typical };
         let z = if scale > 0.0 { size / scale } else { 0.0 };
-        let smaller = self.sizes.below(size) as f64 / self.sizes.sorted.len() as f64;
-        let tail = self.looks >= TAIL_AFTER && smaller >= 0.95;
         let sign = if size > 0.0 { excess.signum() } else { 0.0 };
         for (wealth, (_, bet)) in self.wealth.iter_mut().zip(BETS) {
-            *wealth = ((*wealth + start) * (1.0 + sign * bet.stake(z, tail))).min(RICH);
+            *wealth = ((*wealth + start) * (1.0 + bet.stake(sign, z, beyond))).min(RICH);
         }
     }
 
@@ -243,13 +245,27 @@ impl Paired {
             let (under, over) = if beyond { (most, expected) } else { (1.0 - most, 1.0 - expected) };
             self.tail = (self.tail + libm::log(over / under)).min(600.0);
         }
+        let beyond = self.beyond(a, b);
         let side = self.baseline.quantile(0.5).map_or(0.0, |m| f64::from(i8::from(a > m) - i8::from(a < m)));
         self.baseline.insert(a);
         if self.persistence.bets(side) {
             let excess = b - a - self.margin.of(a);
-            self.worse.push(excess);
-            self.not_worse.push(-excess);
+            self.worse.push(excess, beyond);
+            self.not_worse.push(-excess, beyond.map(|side| -side));
         }
+    }
+
+    /// Which of a pair lies beyond the points of the tail, the margin granted. The points are of earlier pairs.
+    fn beyond(&self, a: f64, b: f64) -> Beyond {
+        let points = self.baseline.quantile(0.5).zip(self.baseline.quantile(0.95));
+        let Some((middle, high)) = points.filter(|_| self.looks > TAIL_AFTER) else {
+            return Beyond::default();
+        };
+        TAIL_POINTS.map(|farther| {
+            let point = high + farther * (high - middle);
+            let passes = f64::from(u8::from(b > point + TAIL_MARGIN * self.margin.of(point)));
+            passes - f64::from(u8::from(a > point))
+        })
     }
 
     /// e-values of "worse by more than the margin" and of "not worse by more than it, neither typically nor in the
