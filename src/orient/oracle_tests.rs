@@ -12,15 +12,16 @@ fn gaps(dice: &mut Dice, n: usize) -> Vec<f64> {
 }
 
 /// Mean and covariance of the last state given all samples, from the joint normal of everything at once.
-fn dense(gaps: &[f64], samples: &[f64], start: &State, q: f64, r: f64) -> (DVector<f64>, DMatrix<f64>) {
-    let n = samples.len();
+fn dense(gaps: &[f64], samples: &[f64], start: &State, noises: (f64, f64)) -> (DVector<f64>, DMatrix<f64>) {
+    let (n, (process, measurement)) = (samples.len(), noises);
     // Covariance of all states: Cov(xᵢ, xⱼ) = Cov(xᵢ)·F(tᵢ→tⱼ)ᵀ for i ≤ j, with Cov(xᵢ) added up from its sources.
     let mut marginal = vec![DMatrix::from_row_slice(2, 2, &[start.p[(0, 0)], 0.0, 0.0, start.p[(1, 1)]])];
-    let f = |dt: f64| DMatrix::from_row_slice(2, 2, &[1.0, dt, 0.0, 1.0]);
+    let over = |dt: f64| DMatrix::from_row_slice(2, 2, &[1.0, dt, 0.0, 1.0]);
     for dt in &gaps[1..] {
-        let noise = DMatrix::from_row_slice(2, 2, &[dt.powi(3) / 3.0, dt * dt / 2.0, dt * dt / 2.0, *dt]) * q;
+        let noise =
+            DMatrix::from_row_slice(2, 2, &[dt.powi(3) / 3.0, dt * dt / 2.0, dt * dt / 2.0, *dt]) * process;
         let before = marginal.last().unwrap();
-        marginal.push(f(*dt) * before * f(*dt).transpose() + noise);
+        marginal.push(over(*dt) * before * over(*dt).transpose() + noise);
     }
     let time: Vec<f64> = gaps
         .iter()
@@ -31,11 +32,11 @@ fn dense(gaps: &[f64], samples: &[f64], start: &State, q: f64, r: f64) -> (DVect
         })
         .collect();
     let cross = |i: usize, j: usize| {
-        let (a, b) = (i.min(j), i.max(j));
-        let c = &marginal[a] * f(time[b] - time[a]).transpose();
+        let (first, last) = (i.min(j), i.max(j));
+        let c = &marginal[first] * over(time[last] - time[first]).transpose();
         if i <= j { c } else { c.transpose() }
     };
-    let seen = DMatrix::from_fn(n, n, |i, j| cross(i, j)[(0, 0)] + if i == j { r } else { 0.0 });
+    let seen = DMatrix::from_fn(n, n, |i, j| cross(i, j)[(0, 0)] + if i == j { measurement } else { 0.0 });
     let to_last = DMatrix::from_fn(2, n, |k, i| cross(n - 1, i)[(k, 0)]);
     let mean = DVector::from_fn(n, |i, _| samples[i] - start.x[0]);
     let weights = seen.cholesky().expect("positive definite").solve(&to_last.transpose());
@@ -58,7 +59,7 @@ fn irregular_samples_give_what_the_dense_solution_gives() {
             let y = predicted.innovation(*sample, r);
             state = predicted.update(&y, y.residual, r);
         }
-        let (mean, covariance) = dense(&gaps, &samples, &start, q, r);
+        let (mean, covariance) = dense(&gaps, &samples, &start, (q, r));
         for k in 0..2 {
             assert!((state.x[k] - mean[k]).abs() < 1e-9 * mean.norm(), "{seed}: {} for {mean}", state.x);
             for l in 0..2 {
