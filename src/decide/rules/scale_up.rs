@@ -8,7 +8,6 @@ use crate::decide::view::{View, short};
 use crate::decide::{confidence, policy};
 use crate::observe::reading::SignalName;
 use crate::orient::capacity::Capacity;
-use crate::orient::local::COARSE_SECONDS;
 use crate::orient::surge::Surge;
 
 const RULE: Action = Action::ScaleUp;
@@ -175,14 +174,13 @@ fn kept_beyond(v: &View<'_>, to: i32) -> Option<f64> {
     beyond(v).map(|(_, demand)| demand.keep_probability(to)).filter(|p| p.is_finite())
 }
 
-/// More by a load beyond what was carried well: for two turns, or one where a turn is minutes long.
+/// More by a load beyond what was carried well, for two turns.
 fn surge(v: &View<'_>) -> (Option<Asked>, Option<String>) {
     let Some((surge, demand)) = beyond(v) else { return (None, None) };
     let each = surge.rate / f64::from(v.w.ready.max(1));
     let text =
         format!("{} requests a second a replica, {} were carried well", short(each), short(surge.carried));
-    let long = f64::from(v.spec().interval_seconds) >= COARSE_SECONDS;
-    let turns = if long { 1 } else { policy::REACTIVE_TURNS };
+    let turns = policy::REACTIVE_TURNS;
     let most = v.spec().max_replicas.max(v.w.desired);
     let to = demand.needed(policy::keep_probability(v.spec()), most);
     if surge.turns < turns {
