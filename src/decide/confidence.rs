@@ -50,8 +50,21 @@ pub(super) fn normal_cdf(z: f64) -> f64 {
 ///   filter's own normal error, taken for both levels: `Φ(excess / (√2·sd))`.
 pub(super) fn rollback(comparison: &Comparison, estimate: Option<&Estimate>, margin: f64) -> Option<f64> {
     // `max` turns NaN into 1, which rejects nothing.
-    let e = comparison.e_worse.max(1.0);
-    let rejected = 1.0 - 1.0 / e;
+    better(1.0 - 1.0 / comparison.e_worse.max(1.0), comparison, estimate, margin)
+}
+
+/// The same for one-sided evidence of tail probability `p`: `1 − p` stands for `1 − 1/e`.
+pub(super) fn one_sided(
+    p: f64,
+    comparison: &Comparison,
+    estimate: Option<&Estimate>,
+    margin: f64,
+) -> Option<f64> {
+    // `min` turns NaN into 1, which rejects nothing.
+    better(1.0 - p.min(1.0), comparison, estimate, margin)
+}
+
+fn better(rejected: f64, comparison: &Comparison, estimate: Option<&Estimate>, margin: f64) -> Option<f64> {
     let effect = estimate.map(|estimate| {
         let (base, now) = (comparison.baseline_level, comparison.current_level);
         let excess = if comparison.signal == SignalName::OMEGA {

@@ -68,6 +68,7 @@ fn recreated(m: &Memory) -> Memory {
         reverted: m.reverted.clone(),
         retune_trial: m.retune_trial.clone(),
         retune_steps: m.retune_steps,
+        retune_slopes: m.retune_slopes.clone(),
         announced: m.announced.clone(),
         ..Memory::default()
     }
@@ -297,7 +298,8 @@ fn changed(then: Load, now: Load, margin: f64) -> bool {
 /// A trial that needs no act to end: the step was better, or somebody else took the key over.
 fn conclude_retune(m: &mut Memory, s: &Situation, w: &Workload) -> Option<Notice> {
     let before = m.clone();
-    let judgement = retune::judge(&View::new(s, w, &before));
+    let v = View::new(s, w, &before);
+    let judgement = retune::judge(&v);
     if !matches!(judgement, Judgement::Kept(_) | Judgement::Theirs { .. }) {
         return None;
     }
@@ -306,6 +308,7 @@ fn conclude_retune(m: &mut Memory, s: &Situation, w: &Workload) -> Option<Notice
     match judgement {
         Judgement::Kept(text) => {
             m.kept_retune = Some(trial);
+            learn(m, &v);
             Some(happened("Retuned", text))
         }
         Judgement::Theirs { reverted } => {
@@ -315,6 +318,13 @@ fn conclude_retune(m: &mut Memory, s: &Situation, w: &Workload) -> Option<Notice
             Some(happened("Held", format!("somebody else changed {}; the trial ends", trial.key)))
         }
         _ => None,
+    }
+}
+
+/// Remembers what the trial that ends has measured.
+fn learn(m: &mut Memory, v: &View<'_>) {
+    if let Some((key, slope)) = retune::measured(v) {
+        retune::search::learn(m, &key, slope);
     }
 }
 
@@ -361,6 +371,7 @@ pub(super) fn decided(v: &View<'_>, proposal: &Proposal) -> Memory {
             m.cooldown_until = m.cooldown_until.max(cooldown);
         }
         Plan::Retune { restore: true, .. } => {
+            learn(&mut m, v);
             m.retune_trial = None;
             m.kept_retune = None;
             m.last_retune = Some(now);

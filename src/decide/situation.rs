@@ -171,6 +171,21 @@ pub struct Memory {
     /// The last retune step that was kept; undone first when trouble follows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_retune: Option<RetuneTrial>,
+    /// What the trials of each parameter have measured; the search goes by it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub retune_slopes: Vec<RetuneSlope>,
+}
+
+/// What trials have measured of one parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetuneSlope {
+    /// The key.
+    pub key: String,
+    /// Last measured difference of the judged signal over the share of the parameter's range moved.
+    pub slope: f64,
+    /// Sum of the squares of all of them.
+    pub squares: f64,
 }
 
 /// Our last act on the target's spec.
@@ -361,6 +376,19 @@ pub enum Proof {
         looks: u32,
         /// First bad sample.
         onset: Option<Timestamp>,
+    },
+    /// The first samples since the rollout, by their size against the window before it.
+    OneSided {
+        /// The signal.
+        signal: String,
+        /// Probability of such a deviation at any look and on any signal, were all as before.
+        p: f64,
+        /// False alarm probability that it had to stay below.
+        alpha: f64,
+        /// Samples behind it.
+        samples: u32,
+        /// First bad sample.
+        onset: Timestamp,
     },
     /// The rollout itself fails.
     FailingRollout {

@@ -177,6 +177,7 @@ impl Story {
                 self.s.observed.workload.as_ref().unwrap().current.started_at + SignedDuration::from_secs(30),
             ),
             load_explains: false,
+            one_sided: None,
         });
         self
     }

@@ -5,8 +5,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::scaling::{MatVerseScalingStatus, RetuneStatus, RollbackStatus};
-use crate::decide::situation::{Memory, RetuneTrial};
+use crate::api::scaling::{MatVerseScalingStatus, RetuneSearchStatus, RetuneStatus, RollbackStatus};
+use crate::decide::situation::{Memory, RetuneSlope, RetuneTrial};
 
 /// Rollbacks count for this long.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -45,6 +45,7 @@ pub fn memory_from_status(
         bad_templates: status.rollback.bad_revisions.clone(),
         good_templates: status.rollback.good_revisions.clone(),
         retune_trial: status.retune.as_ref().map(|r| trial(r, now, &mut doubts)),
+        retune_slopes: slopes(&status.retune_search, &mut doubts),
         ..Memory::default()
     };
     Remembered { memory, doubts }
@@ -72,6 +73,14 @@ pub fn memory_to_status(memory: &Memory, now: Timestamp, status: &mut MatVerseSc
         baseline: trial.baseline,
         signal: trial.signal.clone(),
     });
+    status.retune_search = newest_last(&memory.retune_slopes, REVISIONS)
+        .iter()
+        .map(|known| RetuneSearchStatus {
+            key: known.key.clone(),
+            slope: known.slope,
+            squares: known.squares,
+        })
+        .collect();
 }
 
 fn newest_last<T>(list: &[T], keep: usize) -> &[T] {
@@ -145,6 +154,20 @@ fn trial(status: &RetuneStatus, now: Timestamp, doubts: &mut Vec<String>) -> Ret
     }
 }
 
+/// A slope that makes no sense is forgotten: the search of that parameter begins anew, within the same bounds.
+fn slopes(status: &[RetuneSearchStatus], doubts: &mut Vec<String>) -> Vec<RetuneSlope> {
+    let mut slopes: Vec<RetuneSlope> = Vec::new();
+    for RetuneSearchStatus { key, slope, squares } in status {
+        let sound = slope.is_finite() && squares.is_finite() && *squares >= slope * slope;
+        if sound && !slopes.iter().any(|known| known.key == *key) {
+            slopes.push(RetuneSlope { key: key.clone(), slope: *slope, squares: *squares });
+        } else {
+            doubts.push(format!("status.retuneSearch of {key:?} makes no sense: its search begins anew"));
+        }
+    }
+    slopes
+}
+
 fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.saturating_add(by).unwrap_or(now)
 }
@@ -177,6 +200,7 @@ mod tests {
                 signal: "beta".into(),
                 void: false,
             }),
+            retune_slopes: vec![RetuneSlope { key: "workers".into(), slope: -2.0, squares: 5.0 }],
             ..Memory::default()
         }
     }
@@ -229,6 +253,23 @@ mod tests {
         assert_eq!(read.rollbacks, vec![now(); 3], "each counts against the budget for a whole day");
         assert_eq!(read.retune_trial.unwrap().since, now());
         assert_eq!(doubts.len(), 5, "{doubts:?}");
+    }
+
+    #[test]
+    fn slopes_that_make_no_sense_are_forgotten_and_said() {
+        let search = |key: &str, slope, squares| RetuneSearchStatus { key: key.into(), slope, squares };
+        let status = MatVerseScalingStatus {
+            retune_search: vec![
+                search("good", -2.0, 4.0),
+                search("good", 1.0, 9.0),
+                search("small", 3.0, 4.0),
+                search("wild", f64::INFINITY, f64::INFINITY),
+            ],
+            ..MatVerseScalingStatus::default()
+        };
+        let Remembered { memory: read, doubts } = memory_from_status(&status, 60, now());
+        assert_eq!(read.retune_slopes, [RetuneSlope { key: "good".into(), slope: -2.0, squares: 4.0 }]);
+        assert_eq!(doubts.len(), 3, "{doubts:?}");
     }
 
     #[test]

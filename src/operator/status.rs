@@ -104,6 +104,7 @@ pub fn scaling_status(previous: &MatVerseScalingStatus, report: &Report) -> MatV
         cooldown_until: previous.cooldown_until.clone(),
         rollback: previous.rollback.clone(),
         retune: previous.retune.clone(),
+        retune_search: previous.retune_search.clone(),
         ledger: previous.ledger.clone(),
         proposal: None,
     };
@@ -245,6 +246,8 @@ fn gist(status: &MatVerseScalingStatus) -> Gist<'_> {
         cooldown_until,
         rollback,
         retune,
+        // It moves when a step ends, and so does `retune`.
+        retune_search: _,
         ledger: _,
         proposal: _,
     } = status;

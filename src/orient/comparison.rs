@@ -7,6 +7,7 @@
 //!   ≤ 200 samples ────┘   · old pods beside the new? a pair per turn        (SideBySide)
 //!   frozen                · else against the window's 90 % point + margin  (Before)
 //! ```
+//! Where samples come minutes apart, the first of them are judged by their size as well ([`super::local`]).
 //!
 //! Everything is keyed on the current revision's pod-template-hash and start: a new rollout (or a rollback)
 //! resets it, and samples are told apart by their own times, so replayed history gives the same answer.
@@ -17,11 +18,12 @@ use std::collections::{BTreeMap, VecDeque};
 use jiff::Timestamp;
 
 use super::adapt::seconds;
+use super::local::{COARSE_SECONDS, LOOKS, Past, looked_at};
 use super::paired::{Margin, Paired};
 use super::sequential::Sequential;
 use super::settings::Settings;
 use super::special::upper_quantile;
-use super::{Baseline, Comparison, Verdict};
+use super::{Baseline, Comparison, OneSided, Verdict};
 use crate::observe::reading::{RevisionReadings, SignalName};
 use crate::observe::workload::Workload;
 
@@ -86,6 +88,17 @@ impl Judged {
         (relative * baseline.abs()).max(self.equal_within())
     }
 
+    /// Smallest scale of noise to believe in: a quarter of what counts as equal and, of a share of failures, what
+    /// chance alone does to so many requests a sample.
+    fn noise(self, baseline: f64, requests: Option<f64>, settings: &Settings) -> f64 {
+        let believed = 0.25 * self.margin(baseline, settings.equivalence_margin);
+        let chance = match (self, requests.filter(|n| *n > 0.0)) {
+            (Self::Errors, Some(n)) => (baseline.max(1.0 / n) / n).sqrt(),
+            _ => 0.0,
+        };
+        believed.max(chance)
+    }
+
     /// Whether a value is trouble by itself.
     fn misses(self, value: f64, settings: &Settings) -> bool {
         match self {
@@ -105,6 +118,8 @@ pub struct Load {
     pub cpu: Option<f64>,
     /// Whether one of the two is named at all: if so and it is not fresh, nobody can say.
     pub named: bool,
+    /// Requests a second of the whole workload.
+    pub arrivals: Option<f64>,
 }
 
 /// One sample of a judged signal.
@@ -150,6 +165,8 @@ struct Window {
     equal: f64,
     throughput: Option<f64>,
     cpu: Option<f64>,
+    /// The values and their distance, s, where that is too long for a sequential verdict to come in time.
+    past: Option<(Past, f64)>,
 }
 
 impl Window {
@@ -164,17 +181,31 @@ impl Window {
         bad.sort_unstable_by(f64::total_cmp);
         let median = sign * upper_quantile(&bad, 0.5)?;
         let point = sign * upper_quantile(&bad, POINT)?;
+        let equal = median + sign * judged.margin(median, margin);
+        let spacing = spacing(samples);
         let load = |of: &dyn Fn(&Load) -> Option<f64>| {
             let mut values: Vec<f64> = samples.iter().filter_map(|s| of(&s.load)).collect();
             values.sort_unstable_by(f64::total_cmp);
-            (values.len() >= SMALLEST_BASELINE).then(|| upper_quantile(&values, POINT)).flatten()
+            let point =
+                (values.len() >= SMALLEST_BASELINE).then(|| upper_quantile(&values, POINT)).flatten()?;
+            // A load that was carried well twice explains nothing either, however rare it was; once, where a sample
+            // speaks of minutes.
+            let well = |s: &&Sample| sign * (s.value - equal) <= 0.0;
+            let mut carried: Vec<f64> = samples.iter().filter(well).filter_map(|s| of(&s.load)).collect();
+            carried.sort_unstable_by(f64::total_cmp);
+            let last = if spacing >= COARSE_SECONDS { 1 } else { 2 };
+            let well = carried.len().checked_sub(last).and_then(|i| carried.get(i)).copied();
+            Some(well.map_or(point, |well| point.max(well)))
         };
         Some(Self {
             median,
             threshold: point + sign * judged.margin(point, margin),
-            equal: median + sign * judged.margin(median, margin),
+            equal,
             throughput: load(&|l| l.throughput),
             cpu: load(&|l| l.cpu),
+            past: (spacing >= COARSE_SECONDS)
+                .then(|| Some((Past::of(samples.iter().map(|s| sign * s.value).collect())?, spacing)))
+                .flatten(),
         })
     }
 
@@ -187,6 +218,13 @@ impl Window {
             _ => load.named,
         }
     }
+}
+
+/// Median distance of samples, s.
+fn spacing(samples: &[Sample]) -> f64 {
+    let mut gaps: Vec<f64> = samples.windows(2).map(|w| seconds(w[0].at, w[1].at)).collect();
+    gaps.sort_unstable_by(f64::total_cmp);
+    gaps.get(gaps.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// Comparison of one signal since one rollout.
@@ -202,6 +240,10 @@ struct Track {
     /// Whether the last sample was one since the rollout.
     since: bool,
     recent: VecDeque<f64>,
+    /// The first samples since the rollout, at most [`LOOKS`] of them.
+    first: Vec<Sample>,
+    /// What the first samples say, not yet corrected for the number of signals.
+    one_sided: Option<OneSided>,
 }
 
 /// The comparisons of one workload.
@@ -259,9 +301,16 @@ impl Comparer {
         if self.key.is_none() {
             return Vec::new();
         }
+        let looked_at = self.tracks.values().filter(|track| track.window.is_some()).count();
         self.tracks
             .iter()
             .filter_map(|(judged, track)| track.comparison(*judged, at, load, settings))
+            .map(|mut comparison| {
+                if let Some(said) = &mut comparison.one_sided {
+                    said.p = (said.p * looked_at as f64).min(1.0);
+                }
+                comparison
+            })
             .collect()
     }
 }
@@ -332,6 +381,40 @@ impl Track {
         if let Some(window) = &self.window {
             self.before.push(excess(window.threshold), -excess(window.equal));
         }
+        if let Some(started) = started {
+            self.look(sample, started, judged, settings);
+        }
+    }
+
+    /// One of the first looks since the rollout; what they said then stands until a sample is fine again.
+    fn look(&mut self, sample: Sample, started: Timestamp, judged: Judged, settings: &Settings) {
+        let Some(window) = &self.window else { return };
+        let Some((past, spacing)) = &window.past else { return };
+        let excess = |value: f64, bar: f64| judged.sign() * (value - bar);
+        let fine = excess(sample.value, window.median) <= 0.0;
+        if fine {
+            self.one_sided = None;
+        }
+        if self.first.len() == LOOKS {
+            return;
+        }
+        self.first.push(sample);
+        self.one_sided = None;
+        let since: Vec<f64> = self.first.iter().map(|s| judged.sign() * s.value).collect();
+        let taken = looked_at(&since);
+        let mean = judged.sign() * taken.iter().sum::<f64>() / taken.len() as f64;
+        let bad = self.first.iter().position(|s| excess(s.value, window.equal) > 0.0);
+        let Some(bad) = bad.filter(|_| !fine && excess(mean, window.equal) > 0.0) else { return };
+        let p = past.tail(
+            taken,
+            judged.noise(window.median, sample.load.arrivals.map(|rate| rate * spacing), settings),
+        );
+        self.one_sided = Some(OneSided {
+            p: (p * LOOKS as f64).min(1.0),
+            samples: since.len() as u32,
+            onset: self.first[bad].at,
+            after: bad.checked_sub(1).map_or(started, |before| self.first[before].at),
+        });
     }
 
     fn pair(
@@ -384,6 +467,7 @@ impl Track {
             (Baseline::Before, (window.median, current), window.explained_by(load), said)
         };
         let ((e_worse, e_not_worse), looks) = said;
+        let one_sided = self.one_sided.clone().filter(|_| !side_by_side);
         Some(Comparison {
             signal: judged.name(),
             baseline,
@@ -395,6 +479,7 @@ impl Track {
             current_level: levels.1,
             onset: self.run.onset,
             load_explains,
+            one_sided,
         })
     }
 }

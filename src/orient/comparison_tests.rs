@@ -59,7 +59,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let load = Load { throughput: Some(20.0), cpu: Some(0.5), named: true };
+        let load = Load { throughput: Some(20.0), cpu: Some(0.5), named: true, arrivals: Some(60.0) };
         Self { comparer: Comparer::default(), settings: Settings::default(), load }
     }
 
@@ -253,7 +253,7 @@ fn load_explains_an_excess_only_where_it_rose() {
     let with = |load: Load| {
         scene.comparer.comparisons(at(ROLLOUT + 5), &load, &scene.settings).remove(0).load_explains
     };
-    let load = |throughput, cpu, named| Load { throughput, cpu, named };
+    let load = |throughput, cpu, named| Load { throughput, cpu, named, arrivals: None };
     assert!(!with(load(Some(22.0), Some(0.9), true)), "throughput says it best");
     assert!(with(load(Some(30.0), Some(0.5), true)));
     assert!(with(load(None, Some(0.9), true)), "cpu stands in");
@@ -348,4 +348,71 @@ fn onset_is_the_first_of_the_present_run() {
         run.push(at(second), bad);
         assert_eq!(run.onset, onset.map(at), "at {second}");
     }
+}
+
+/// 100 samples `apart` seconds, the last 20 s before the rollout, then `since`; and the same under another load.
+fn seldom(apart: i64, since: &[f64], judged: Judged, base: f64, load: Load) -> Comparison {
+    let mut dice = Dice(4);
+    let mut scene = Scene::new();
+    for i in 0..100 {
+        let value = base * libm::exp(0.05 * dice.normal());
+        scene.turn(
+            &workload(revision("old", -200_000), Vec::new()),
+            ROLLOUT - 20 - apart * (99 - i),
+            judged,
+            value,
+        );
+    }
+    let current = workload(revision("new", ROLLOUT), vec![revision("old", -200_000)]);
+    scene.load = load;
+    let mut now = ROLLOUT - 20;
+    for value in since {
+        now += apart;
+        scene.turn(&current, now, judged, *value);
+    }
+    scene.comparison(now)
+}
+
+const USUAL: Load = Load { throughput: Some(20.0), cpu: Some(0.5), named: true, arrivals: Some(60.0) };
+
+#[test]
+fn samples_minutes_apart_are_judged_by_their_size() {
+    let said = |since: &[f64]| seldom(300, since, Judged::Latency, 100.0, USUAL).one_sided;
+    let plain = said(&[140.0]).unwrap();
+    assert!(plain.p < 0.05 && plain.samples == 1, "{plain:?}");
+    assert_eq!((plain.onset, plain.after), (at(ROLLOUT + 280), at(ROLLOUT)));
+    let second = said(&[104.0, 150.0]).unwrap();
+    assert_eq!((second.onset, second.after, second.samples), (at(ROLLOUT + 580), at(ROLLOUT + 280), 2));
+    assert!(said(&[108.0, 140.0, 140.0]).unwrap().p < plain.p);
+    assert_eq!(said(&[108.0, 109.0]), None, "within the margin");
+    assert_eq!(said(&[140.0, 98.0]), None, "it is over");
+    let lasting = said(&[140.0, 140.0, 140.0, 140.0]).unwrap();
+    assert_eq!(lasting.samples, 3, "later samples say only that it lasts");
+    assert_eq!(said(&[100.0, 101.0, 99.0, 200.0]), None, "too late to be looked at");
+    assert_eq!(seldom(60, &[200.0, 200.0], Judged::Latency, 100.0, USUAL).one_sided, None, "not seldom");
+}
+
+#[test]
+fn a_share_of_few_requests_needs_more() {
+    let errors = |arrivals| {
+        let load = Load { arrivals: Some(arrivals), ..USUAL };
+        seldom(300, &[0.04], Judged::Errors, 0.001, load).one_sided.unwrap().p
+    };
+    assert!(errors(5.0) < 0.01, "60 of 1500 requests: {}", errors(5.0));
+    assert!(errors(0.1) > 0.05, "one of 30 requests: {}", errors(0.1));
+}
+
+#[test]
+fn a_load_that_was_carried_well_before_explains_nothing() {
+    let mut scene = Scene::new();
+    let old = workload(revision("old", -200_000), Vec::new());
+    for i in 0..60 {
+        // High load in two of sixty samples, with the latency of all the others.
+        scene.load.throughput = Some(if i >= 58 { 40.0 } else { 20.0 });
+        scene.turn(&old, ROLLOUT - 300 * (60 - i), Judged::Latency, 100.0 + f64::from(i as i32 % 7));
+    }
+    scene.turn(&after_rollout(), ROLLOUT + 280, Judged::Latency, 160.0);
+    assert!(!scene.comparison(ROLLOUT + 280).load_explains);
+    scene.load.throughput = Some(60.0);
+    assert!(scene.comparison(ROLLOUT + 280).load_explains, "more than was ever carried");
 }

@@ -21,6 +21,7 @@ use super::demand::{self, Demand, Latency};
 use super::joint::{Joint, SIGNALS, place};
 use super::kalman::Motion;
 use super::settings::Settings;
+use super::surge::{self, Carried, Surge};
 use super::{Consistency, Estimate, OmegaEstimate, Picture, omega};
 use crate::observe::Observed;
 use crate::observe::reading::{Readings, SignalName};
@@ -32,6 +33,7 @@ pub struct Estimator {
     demand: Demand,
     joint: Joint,
     comparer: Comparer,
+    carried: Carried,
 }
 
 impl Estimator {
@@ -71,6 +73,7 @@ impl Estimator {
         let horizon = demand::horizon(workload.and_then(|w| w.start_seconds), settings);
         let signals = self.estimates(readings, observed.at, horizon);
         let capacity = workload.and_then(|_| self.capacity(observed, horizon, &signals, settings));
+        let surge = self.surge(readings, ready, &signals, settings);
         let fresh = |name: &SignalName| value_of(readings, name).map(|(value, _)| value);
         Picture {
             consistency: self.consistency(settings),
@@ -80,6 +83,7 @@ impl Estimator {
             cvar: fresh(&SignalName::CVAR),
             theta: fresh(&SignalName::LATENCY).and_then(omega::theta),
             capacity,
+            surge,
             horizon_seconds: horizon,
             comparisons: self.comparer.comparisons(observed.at, &load, settings),
             signals,
@@ -139,6 +143,21 @@ impl Estimator {
         {
             self.demand.service(rate, p95);
         }
+    }
+
+    fn surge(
+        &mut self,
+        readings: &Readings,
+        ready: i32,
+        signals: &BTreeMap<SignalName, Estimate>,
+        settings: &Settings,
+    ) -> Option<Surge> {
+        let rate = value_of(readings, &SignalName::THROUGHPUT)?;
+        let chance = libm::sqrt(demand::poisson_variance(rate.0, settings.interval_seconds));
+        let sd = signals.get(&SignalName::THROUGHPUT)?.forecast_sd.max(chance);
+        let fresh = |name: &SignalName| value_of(readings, name).map(|(value, _)| value);
+        let (latency, errors) = (fresh(&SignalName::LATENCY), fresh(&SignalName::ERRORS));
+        self.carried.observe(&surge::Turn { rate, sd, ready, latency, errors }, settings)
     }
 
     /// What is shown: each named signal that has had a sample (and Ω where it is computed).
@@ -219,12 +238,12 @@ fn judged_of(judged: Judged, readings: &Readings, settings: &Settings) -> Option
 
 fn load_of(readings: &Readings, ready: i32) -> Load {
     let named = |name| readings.contains_key(name);
+    let arrivals = value_of(readings, &SignalName::THROUGHPUT).map(|(v, _)| v);
     Load {
-        throughput: value_of(readings, &SignalName::THROUGHPUT)
-            .filter(|_| ready > 0)
-            .map(|(v, _)| v / f64::from(ready)),
+        throughput: arrivals.filter(|_| ready > 0).map(|v| v / f64::from(ready)),
         cpu: value_of(readings, &SignalName::CPU).map(|(v, _)| v),
         named: named(&SignalName::THROUGHPUT) || named(&SignalName::CPU),
+        arrivals,
     }
 }
 

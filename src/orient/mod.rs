@@ -13,6 +13,7 @@ pub mod estimator;
 pub mod joint;
 pub mod judge;
 pub mod kalman;
+pub mod local;
 pub mod omega;
 pub mod original;
 pub mod paired;
@@ -21,6 +22,7 @@ pub mod sequential;
 pub mod service;
 pub mod settings;
 pub mod special;
+pub mod surge;
 pub mod tail;
 
 #[cfg(test)]
@@ -62,6 +64,9 @@ pub struct Picture {
     /// Demand through the horizon; `None` where no model is identified (then the reactive rules alone).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<capacity::Capacity>,
+    /// A load beyond everything that was carried well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surge: Option<surge::Surge>,
     /// How far ahead the forecast looks, in seconds.
     pub horizon_seconds: f64,
     /// The current revision against its baseline, one per comparable signal.
@@ -142,6 +147,23 @@ pub struct Comparison {
     pub onset: Option<Timestamp>,
     /// Whether load per replica, not the revision, explains the difference.
     pub load_explains: bool,
+    /// What a few samples since the rollout say by their size, against the window before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_sided: Option<OneSided>,
+}
+
+/// One-sided evidence of the first samples since a rollout, where they come too seldom for a sequential verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OneSided {
+    /// Probability of a deviation like this one at any look and on any signal, were all as before.
+    pub p: f64,
+    /// Samples behind it.
+    pub samples: u32,
+    /// The first bad sample.
+    pub onset: Timestamp,
+    /// The last sample before it, or the rollout's start: the trouble began after this.
+    pub after: Timestamp,
 }
 
 /// What the current revision is compared with.

@@ -46,6 +46,10 @@ pub struct MatVerseScalingStatus {
     /// A retune step that has not been judged yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retune: Option<RetuneStatus>,
+    /// What retune steps have measured of each parameter.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"]))]
+    pub retune_search: Vec<RetuneSearchStatus>,
     /// An act that waits for a person's approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proposal: Option<ProposalStatus>,
@@ -178,6 +182,19 @@ pub struct RetuneStatus {
     /// Which signal judges the step.
     #[schemars(length(max = TOKEN_MAX))]
     pub signal: String,
+}
+
+/// What retune steps have measured of one parameter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetuneSearchStatus {
+    /// The key.
+    #[schemars(length(max = TOKEN_MAX))]
+    pub key: String,
+    /// Last measured difference of β or Ω over the share of the parameter's range moved.
+    pub slope: f64,
+    /// Sum of the squares of all of them; the larger, the smaller the steps.
+    pub squares: f64,
 }
 
 /// An act that waits for approval.

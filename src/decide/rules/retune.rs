@@ -6,11 +6,13 @@
 //! ```
 //!
 //! The restore is part of the step's plan: it waits for no gate, cooldown or floor, and it happens after a
-//! restart too, because the trial lives in the memory that is rebuilt from status. Parameters and directions
-//! take turns; which step is *best* is not searched for here.
+//! restart too, because the trial lives in the memory that is rebuilt from status. Every judged trial measures a
+//! slope, kept or not; [`search`] makes the next step of it.
+
+pub(crate) mod search;
 
 use super::{Proposal, Tried};
-use crate::api::scaling::{Parameter, Retune};
+use crate::api::scaling::Retune;
 use crate::decide::situation::{Action, GateView, Plan, RetuneTrial};
 use crate::decide::view::{View, short};
 use crate::decide::{confidence, policy};
@@ -83,6 +85,15 @@ pub(crate) fn judge(v: &View<'_>) -> Judgement {
     } else {
         Judgement::Restore(format!("not shown to be better: {numbers}"))
     }
+}
+
+/// The slope that the step under trial has measured, with its key; `None` before it settled, and of a void one.
+pub(crate) fn measured(v: &View<'_>) -> Option<(String, f64)> {
+    let trial = v.m.retune_trial.as_ref().filter(|trial| !trial.void)?;
+    let settle = f64::from(v.spec().retune.as_ref()?.settle_seconds);
+    let (name, level) = judged_signal(v, &trial.signal);
+    let estimate = v.s.picture.signals.get(&name).filter(|_| level.is_some())?;
+    (v.since(trial.since) >= settle).then(|| search::measured(v, estimate.level - trial.baseline))?
 }
 
 /// The rule's row; `None` where retuning is neither configured nor under way.
@@ -273,7 +284,7 @@ fn obstacle(v: &View<'_>, retune: &Retune, suspected: bool) -> Option<Tried> {
     None
 }
 
-/// The next possible step: parameters take turns, each upwards first and then downwards.
+/// The next possible step, as a proposal.
 fn step(v: &View<'_>, retune: &Retune, reason: &Reason) -> Tried {
     let Some(tunable) = tunable(v).filter(|tunable| tunable.name == retune.config_map_ref.name) else {
         return Tried::no(RULE, format!("ConfigMap {} does not exist", retune.config_map_ref.name));
@@ -281,15 +292,7 @@ fn step(v: &View<'_>, retune: &Retune, reason: &Reason) -> Tried {
     let Some(estimate) = v.s.picture.signals.get(&reason.signal) else {
         return Tried::no(RULE, format!("{} is not filtered", reason.signal));
     };
-    let count = retune.parameters.len();
-    let turn = v.m.retune_steps as usize;
-    let next = (turn..turn + 2 * count).find_map(|turn| {
-        let parameter = &retune.parameters[(turn / 2) % count];
-        let value = tunable.values.get(&parameter.key)?;
-        let to = stepped(value, parameter, turn.is_multiple_of(2))?;
-        Some((parameter, value, to))
-    });
-    let Some((parameter, from, to)) = next else {
+    let Some(search::Step { parameter, from, to, share }) = search::next(v, retune) else {
         return Tried::no(
             RULE,
             format!("{}; no declared key holds a number that can be stepped", reason.text),
@@ -302,44 +305,18 @@ fn step(v: &View<'_>, retune: &Retune, reason: &Reason) -> Tried {
             config_map: tunable.name.clone(),
             resource_version: tunable.resource_version.clone(),
             key: parameter.key.clone(),
-            from: from.clone(),
+            from: from.to_owned(),
             to: to.clone(),
             restore: false,
         },
         why: format!("{}:{}", if reason.signal == SignalName::BETA { "Trend" } else { "Low" }, reason.signal),
         reasoning: format!("{} {from} → {to}: {}", parameter.key, reason.text),
         proof: None,
-        confidence: confidence::retune(reason.sure, estimate, margin, parameter.max_delta, reason.span),
+        confidence: confidence::retune(reason.sure, estimate, margin, share, reason.span),
         exempt: false,
         want: None,
         provisional: false,
     })
-}
-
-/// A value moved by one step inside its range; `None` where it is no number, out of range, or at its end.
-///
-/// A value written as an integer stays one where a step is at least 1.
-fn stepped(value: &str, parameter: &Parameter, up: bool) -> Option<String> {
-    let number: f64 = value.trim().parse().ok()?;
-    if !(number >= parameter.min && number <= parameter.max) {
-        return None;
-    }
-    let step = parameter.max_delta * (parameter.max - parameter.min);
-    let integer = value.trim().parse::<i64>().is_ok() && step >= 1.0;
-    let step = if integer { step.floor() } else { step };
-    let moved = if up { number + step } else { number - step };
-    let moved = moved.clamp(parameter.min, parameter.max);
-    let moved = if integer { moved.trunc() } else { moved };
-    // Enough places for a millionth of the step, and no binary dust behind them.
-    let places = (0..15).find(|places| step * 10_f64.powi(*places) >= 1e6).unwrap_or(15) as usize;
-    let mut text = format!("{moved:.places$}");
-    if text.contains('.') {
-        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
-    }
-    let inside = text.parse::<f64>().is_ok_and(|v| v >= parameter.min && v <= parameter.max);
-    // At its end the clamp undid the step.
-    let stepped = (moved - number).abs() > 0.0;
-    (inside && stepped).then_some(text)
 }
 
 #[cfg(test)]

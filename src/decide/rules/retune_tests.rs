@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::decide::GateView;
-use crate::decide::situation::{Action, Decision, Holds, Plan};
+use crate::decide::situation::{Action, Decision, Holds, Plan, RetuneSlope};
 use crate::decide::testing::{Story, at, because, expect, notices};
 use crate::observe::reading::Reading;
 use crate::observe::workload::Tunable;
@@ -171,33 +171,6 @@ fn values_that_cannot_be_stepped_are_passed_over() {
 }
 
 #[test]
-fn steps_stay_in_range_within_the_bound_and_free_of_binary_dust() {
-    let parameter = |min, max, max_delta| Parameter { key: "k".into(), min, max, max_delta };
-    let unit = parameter(0.0, 1.0, 0.02);
-    assert_eq!(stepped("0.1", &unit, true).as_deref(), Some("0.12"));
-    assert_eq!(stepped("0.995", &unit, true).as_deref(), Some("1"));
-    assert_eq!(stepped("1.0", &unit, true), None);
-    assert_eq!(
-        stepped("10", &parameter(1.0, 200.0, 0.02), true).as_deref(),
-        Some("13"),
-        "whole steps of at most 3.98"
-    );
-    assert_eq!(stepped("10.5", &parameter(1.0, 200.0, 0.02), true).as_deref(), Some("14.48"));
-    assert_eq!(stepped("1e-9", &parameter(0.0, 1e-6, 0.02), true).as_deref(), Some("0.000000021"));
-    let odd = parameter(0.05, 0.73, 0.013);
-    for start in ["0.05", "0.3", "0.7299"] {
-        for up in [true, false] {
-            let Some(text) = stepped(start, &odd, up) else { continue };
-            let (from, to): (f64, f64) = (start.parse().unwrap(), text.parse().unwrap());
-            assert!(
-                (to - from).abs() <= 0.013 * 0.68 + 1e-9 && (0.05..=0.73).contains(&to),
-                "{start} {text}"
-            );
-        }
-    }
-}
-
-#[test]
 fn a_trial_settles_first() {
     let d = on_trial(119).decide();
     expect(&d, Action::Noop, "Retuning");
@@ -324,4 +297,34 @@ fn release_gives_back_whatever_the_rules_say() {
     assert_eq!(crate::decide::release(&falling().s), None);
     assert_eq!(crate::decide::release(&on_trial(10).workload(|w| w.tunable = None).s), None);
     assert_eq!(crate::decide::release(&on_trial(10).with(|s| s.observed.workload = None).s), None);
+}
+
+#[test]
+fn a_judged_step_teaches_its_slope_and_a_void_one_nothing() {
+    // β from 1.1 to 1.2 over two hundredths of the range.
+    let kept = on_trial(120).estimate(SignalName::BETA, 1.2, 0.0, 0.02).decide();
+    let slope = &kept.memory.retune_slopes[0];
+    assert_eq!((slope.key.as_str(), slope.squares), ("a", slope.slope * slope.slope));
+    assert!((slope.slope - 5.0).abs() < 1e-9, "{slope:?}");
+    let worse = on_trial(120).estimate(SignalName::BETA, 0.9, 0.0, 0.02).decide();
+    assert!((worse.memory.retune_slopes[0].slope + 10.0).abs() < 1e-9);
+    assert!(worse.memory_if_not_applied.retune_slopes.is_empty(), "learned once the restore is done");
+    let void = on_trial(120).memory(|m| m.retune_trial.as_mut().unwrap().void = true).decide();
+    expect(&void, Action::Retune, "Restore");
+    assert!(void.memory.retune_slopes.is_empty());
+    let early = crate::decide::release(&on_trial(10).s).unwrap();
+    assert!(early.memory.retune_slopes.is_empty());
+}
+
+#[test]
+fn a_measured_slope_chooses_way_and_length() {
+    let with = |slope: f64, squares: f64| {
+        let d = falling().memory(move |m| {
+            m.retune_slopes = vec![RetuneSlope { key: "a".into(), slope, squares }];
+        });
+        set(&d.decide()).map(|(key, _, to, _)| format!("{key}={to}")).unwrap()
+    };
+    assert_eq!(with(-2.0, 4.0), "a=0.48");
+    assert_eq!(with(2.0, 16.0), "a=0.51", "half the bound");
+    assert_eq!(with(-1e-9, 16.0), "a=0.498", "never below a tenth of it");
 }

@@ -4,9 +4,12 @@
 //!  trouble for `persistence` turns ─┐
 //!  or a failing rollout ────────────┴─► our own retune since? undo it first
 //!        ─► comparison: Worse? ─► obstacles (config change, bad mark, budget, fresh window, …) ─► plan
+//!  first samples deviate (one_sided) ─┘
 //! ```
 //!
 //! Every no has its reason, because "why did it not roll back" is asked at night.
+
+mod one_sided;
 
 use jiff::Timestamp;
 
@@ -57,10 +60,16 @@ pub(crate) fn try_rule(v: &View<'_>) -> Finding {
     let troubles = v.troubles();
     let lasting: Vec<&Trouble> = troubles.iter().filter(|t| t.turns >= v.spec().persistence).collect();
     let failing = failing(v);
-    if lasting.is_empty() && failing.is_none() {
-        return before_persistence(v, &troubles);
+    let sided = one_sided::judge(v);
+    let proven = if let Some(Judged::Proven(charge)) = &sided { Some(charge.as_ref()) } else { None };
+    if lasting.is_empty() && failing.is_none() && proven.is_none() {
+        return match sided {
+            Some(Judged::Open(text)) => suspect(text),
+            Some(Judged::Cleared(text) | Judged::Elsewhere(text)) => Tried::no(RULE, text).into(),
+            Some(Judged::Proven(_)) | None => before_persistence(v, &troubles),
+        };
     }
-    let texts = texts(&lasting, failing.as_ref());
+    let texts = texts(&lasting, failing.as_ref().or(proven));
     if let Some(proposal) = retune::undo(v, &texts) {
         return Tried::under(RULE, proposal).into();
     }
@@ -71,6 +80,9 @@ pub(crate) fn try_rule(v: &View<'_>) -> Finding {
     if let Some(charge) = failing {
         return convict(v, charge);
     }
+    if let Some(Judged::Proven(charge)) = sided {
+        return convict(v, *charge);
+    }
     let mut verdicts: Vec<Judged> = lasting.iter().map(|trouble| judge(v, trouble)).collect();
     if let Some(place) = verdicts.iter().position(|verdict| matches!(verdict, Judged::Proven(_)))
         && let Judged::Proven(charge) = verdicts.swap_remove(place)
@@ -79,9 +91,7 @@ pub(crate) fn try_rule(v: &View<'_>) -> Finding {
     }
     let pick = |wanted: fn(&Judged) -> Option<&String>| verdicts.iter().find_map(wanted);
     if let Some(text) = pick(|j| if let Judged::Open(text) = j { Some(text) } else { None }) {
-        let waiting = vec!["a verdict of the comparison".to_owned()];
-        let tried = Tried::wait(RULE, "Suspect", text.clone(), waiting);
-        return Finding { tried, suspected: Some(text.clone()) };
+        return suspect(text.clone());
     }
     if let Some(text) = pick(|j| if let Judged::Cleared(text) = j { Some(text) } else { None }) {
         let suppressed = notice("RollbackSuppressed", format!("no rollback: {text}"));
@@ -90,6 +100,12 @@ pub(crate) fn try_rule(v: &View<'_>) -> Finding {
     let text = pick(|j| if let Judged::Elsewhere(text) = j { Some(text) } else { None });
     let text = text.map_or("no rollout to blame", String::as_str);
     Tried::no(RULE, text).with(degraded(&texts, text)).into()
+}
+
+/// Neither proven nor cleared yet.
+fn suspect(text: String) -> Finding {
+    let waiting = vec!["a verdict of the comparison".to_owned()];
+    Finding { tried: Tried::wait(RULE, "Suspect", text.clone(), waiting), suspected: Some(text) }
 }
 
 /// Nothing has lasted long enough to ask for anything.

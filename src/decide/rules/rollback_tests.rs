@@ -4,7 +4,7 @@ use crate::api::scaling::Mode;
 use crate::decide::situation::{Action, Plan, Proof};
 use crate::decide::testing::{Story, at, because, expect, notices, revision};
 use crate::observe::reading::{Reading, SignalName};
-use crate::orient::{Baseline, Verdict};
+use crate::orient::{Baseline, OneSided, Verdict};
 
 fn crashing() -> Story {
     Story::new().rollout(120.0).workload(|w| {
@@ -332,4 +332,77 @@ fn rolling_back_is_allowed_beside_an_hpa_and_through_a_cooldown_and_a_blocking_g
     let d = story.decide();
     expect(&d, Action::Rollback, "Worse:latency");
     assert!(notices(&d, "ScalerConflict"));
+}
+
+/// Five minutes between samples, half a turn after a rollout: latency 143 against 95, and no target.
+fn few_samples() -> Story {
+    Story::new()
+        .with(|s| {
+            s.spec.interval_seconds = 300;
+            s.spec.targets.latency_target = None;
+            s.picture.horizon_seconds = 330.0;
+        })
+        .rollout(150.0)
+        .fresh(SignalName::LATENCY, 143.0)
+        .compared(SignalName::LATENCY, Baseline::Before, Verdict::Undecided)
+        .with(|s| {
+            let c = &mut s.picture.comparisons[0];
+            (c.baseline_level, c.current_level) = (95.0, 143.0);
+            c.one_sided = Some(OneSided { p: 0.012, samples: 1, onset: at(-2), after: at(-150) });
+        })
+}
+
+#[test]
+fn one_plain_deviation_in_five_minutes_is_enough_where_samples_are_few() {
+    let d = few_samples().decide();
+    expect(&d, Action::Rollback, "Worse:latency");
+    let proof =
+        Proof::OneSided { signal: "latency".into(), p: 0.012, alpha: 0.05, samples: 1, onset: at(-2) };
+    assert_eq!(d.proof, Some(proof));
+    assert!(
+        d.reasoning.contains("latency 143 against 95 before the rollout; p = 0.012 over 1 samples ≤ 0.05")
+    );
+    assert_eq!(d.confidence, Some(1.0 - 0.012));
+    let noisy = few_samples().estimate(SignalName::LATENCY, 143.0, 0.0, 40.0).decide();
+    assert!(noisy.confidence.unwrap() < 0.9, "the noise counts: {:?}", noisy.confidence);
+}
+
+#[test]
+fn a_deviation_needs_all_of_it() {
+    let no = |change: fn(&mut crate::decide::Situation), text: &str| {
+        let d = few_samples().with(change).decide();
+        assert_eq!(d.action, Action::Noop, "{text}: {d:#?}");
+        assert!(because(&d, Action::Rollback).contains(text), "{text}: {}", because(&d, Action::Rollback));
+    };
+    let sided = |s: &mut crate::decide::Situation| s.picture.comparisons[0].one_sided.clone().unwrap();
+    assert!(few_samples().with(|s| assert!((sided(s).p - 0.012).abs() < 1e-12)).decide().act);
+    no(|s| s.picture.comparisons[0].one_sided.as_mut().unwrap().p = 0.051, "no trouble since the rollout");
+    no(|s| s.picture.comparisons[0].one_sided.as_mut().unwrap().p = f64::NAN, "no trouble since");
+    no(|s| s.picture.comparisons[0].baseline = Baseline::SideBySide, "no trouble since the rollout");
+    no(|s| s.picture.comparisons[0].load_explains = true, "the load per replica explains it");
+    no(|s| s.spec.rollback.alpha = 0.01, "no trouble since the rollout");
+    no(|s| s.spec.rollback.enabled = false, "rollback.enabled is false");
+    no(|s| s.spec.rollback.attribution_seconds = 100, "no rollout in the last 100 s");
+    no(|s| s.observed.workload.as_mut().unwrap().config_changed_at = Some(at(-60)), "suspended");
+    no(|s| s.memory.bad_templates = vec!["t-new".into()], "reverted before");
+    let unseen = few_samples().reading(SignalName::LATENCY, Reading::Missing).decide();
+    assert_eq!(unseen.action, Action::Noop);
+    let blind = few_samples().reading(SignalName::THROUGHPUT, Reading::Missing).decide();
+    expect(&blind, Action::Noop, "Suspect");
+}
+
+#[test]
+fn a_deviation_that_may_have_begun_within_the_horizon_counts_and_a_later_one_does_not() {
+    // The pods were ready 40 s after the rollout began; the horizon is 330 s.
+    let since = |ago: i64, after: i64| {
+        few_samples().rollout(1500.0).with(move |s| {
+            let said = s.picture.comparisons[0].one_sided.as_mut().unwrap();
+            (said.onset, said.after) = (at(-ago), at(-after));
+        })
+    };
+    assert_eq!(since(900, 1200).decide().action, Action::Rollback);
+    let late = since(600, 900).decide();
+    assert_eq!(late.action, Action::Noop);
+    assert!(because(&late, Action::Rollback).contains("more than 560 s after the last pod was ready"));
+    assert_eq!(since(1500, 1800).decide().action, Action::Noop, "it began before the rollout");
 }

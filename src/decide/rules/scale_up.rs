@@ -7,6 +7,8 @@ use crate::decide::situation::{Action, Plan};
 use crate::decide::view::{View, short};
 use crate::decide::{confidence, policy};
 use crate::observe::reading::SignalName;
+use crate::orient::capacity::Capacity;
+use crate::orient::surge::Surge;
 
 const RULE: Action = Action::ScaleUp;
 
@@ -83,7 +85,7 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
             None => format!("{} → {to}: {cause}", w.desired),
         },
         proof: None,
-        confidence: v.keep(to).and_then(confidence::calibrated),
+        confidence: v.keep(to).or_else(|| kept_beyond(v, to)).and_then(confidence::calibrated),
         exempt: clamped || w.desired < spec.min_replicas || missed(v),
         want: Some(goal),
         provisional: suspected.is_some(),
@@ -153,7 +155,41 @@ fn reactive(v: &View<'_>) -> (Vec<Asked>, Vec<String>) {
             asked.push(Asked { why: "Reactive:latency", to: to.max(w.desired.saturating_add(1)), text });
         }
     }
+    let (more, waits) = surge(v);
+    asked.extend(more);
+    pending.extend(waits);
     (asked, pending)
+}
+
+/// The load beyond what was carried well as a demand, for workloads that no model sizes.
+fn beyond<'a>(v: &View<'a>) -> Option<(&'a Surge, Capacity)> {
+    v.value(&SignalName::THROUGHPUT)?;
+    let surge = v.s.picture.surge.as_ref().filter(|_| v.capacity().is_none())?;
+    let demand = Capacity::Utilisation { mean: surge.rate, sd: surge.sd, target: surge.carried };
+    Some((surge, demand))
+}
+
+/// P(no replica carries more than it has carried well), with `to` of them.
+fn kept_beyond(v: &View<'_>, to: i32) -> Option<f64> {
+    beyond(v).map(|(_, demand)| demand.keep_probability(to)).filter(|p| p.is_finite())
+}
+
+/// More by a load beyond what was carried well, for two turns.
+fn surge(v: &View<'_>) -> (Option<Asked>, Option<String>) {
+    let Some((surge, demand)) = beyond(v) else { return (None, None) };
+    let each = surge.rate / f64::from(v.w.ready.max(1));
+    let text =
+        format!("{} requests a second a replica, {} were carried well", short(each), short(surge.carried));
+    let turns = policy::REACTIVE_TURNS;
+    let most = v.spec().max_replicas.max(v.w.desired);
+    let to = demand.needed(policy::keep_probability(v.spec()), most);
+    if surge.turns < turns {
+        (None, Some(format!("{text} for {} of {turns} turns", surge.turns)))
+    } else if v.w.ready < v.w.desired {
+        (None, Some(format!("{text}; {} pods under way", v.w.desired - v.w.ready)))
+    } else {
+        ((to > v.w.desired).then_some(Asked { why: "Reactive:load", to, text }), None)
+    }
 }
 
 /// Whether a set point is missed already, so that no forecast is needed to ask for more.

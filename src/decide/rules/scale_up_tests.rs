@@ -5,6 +5,7 @@ use crate::decide::situation::{Action, Load, Plan};
 use crate::decide::testing::{Story, at, because, expect, notices};
 use crate::observe::reading::{Reading, SignalName};
 use crate::orient::capacity::Capacity;
+use crate::orient::surge::Surge;
 use crate::orient::{Consistency, Verdict};
 
 fn to(story: &Story) -> Option<(i32, i32)> {
@@ -286,4 +287,25 @@ fn a_blocking_gate_and_a_cooldown_do_not_delay_it() {
             .decide();
         expect(&d, Action::ScaleUp, "Forecast");
     }
+}
+
+/// 30 requests a second over five replicas that have carried 4 each, and no model.
+fn surging(turns: u32) -> Story {
+    let story = Story::new().fresh(SignalName::THROUGHPUT, 30.0);
+    story.with(|s| s.picture.surge = Some(Surge { rate: 30.0, sd: 0.5, carried: 4.0, turns }))
+}
+
+#[test]
+fn a_load_beyond_what_was_carried_well_asks_for_more_where_no_model_answers() {
+    let d = surging(2).decide();
+    expect(&d, Action::ScaleUp, "Reactive:load");
+    assert_eq!(to(&surging(2)), Some((5, 8)));
+    assert!(because(&d, Action::ScaleUp).contains("6 requests a second a replica, 4 were carried well"));
+    assert!(d.confidence.unwrap() >= 0.95 && d.confidence.unwrap() < 1.0, "{:?}", d.confidence);
+    assert_eq!(surging(1).decide().action, Action::Noop, "two turns");
+    assert_eq!(surging(2).needs(5).decide().action, Action::Noop, "a model knows better");
+    assert_eq!(surging(2).workload(|w| w.ready = 4).decide().action, Action::Noop, "pods are under way");
+    assert_eq!(surging(2).reading(SignalName::THROUGHPUT, Reading::Missing).decide().action, Action::Noop);
+    let noisy = surging(2).with(|s| s.picture.surge.as_mut().unwrap().sd = 4.0);
+    assert!(to(&noisy).unwrap().1 > 8, "more doubt, more replicas");
 }

@@ -119,6 +119,7 @@ fn a_rich_situation_fits_into_an_entry() {
                 current_level: value(n),
                 onset: Some(at(3)),
                 load_explains: false,
+                one_sided: None,
             });
         }
     }
