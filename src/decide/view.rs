@@ -126,7 +126,8 @@ impl<'a> View<'a> {
             Capacity::Queue { .. } => SignalName::THROUGHPUT,
         };
         let (_, sampled_at) = self.sample(&source)?;
-        let ours = self.m.rollbacks.last().copied().max(self.m.last_retune);
+        // A step that is only judged this turn, and kept, has long been in the samples.
+        let ours = self.m.rollbacks.last().copied().max(self.s.memory.last_retune);
         let outdated = ours.is_some_and(|ours| sampled_at <= ours);
         (!outdated).then_some(capacity)
     }

@@ -81,7 +81,15 @@ impl Facts {
             self.last_ready_at = None;
         }
         self.started.insert(revision.current.clone(), started);
-        self.revision = Some(revision.clone());
+        let mut revision = revision.clone();
+        if let Some(known) = known.filter(|_| revision.previous.is_empty()) {
+            // What is left out is unchanged; a revision that is no longer current has become a previous one.
+            revision.previous.clone_from(&known.previous);
+            if !same {
+                revision.previous.insert(0, known.current.clone());
+            }
+        }
+        self.revision = Some(revision);
     }
 
     fn failing(&self) -> bool {
