@@ -22,6 +22,7 @@ use super::joint::{Joint, SIGNALS, place};
 use super::kalman::Motion;
 use super::settings::Settings;
 use super::surge::{self, Carried, Surge};
+use super::surprise::Surprise;
 use super::{Consistency, Estimate, OmegaEstimate, Picture, omega};
 use crate::observe::Observed;
 use crate::observe::reading::{Readings, SignalName};
@@ -30,6 +31,7 @@ use crate::observe::reading::{Readings, SignalName};
 #[derive(Clone, Debug, Default)]
 pub struct Estimator {
     channels: BTreeMap<SignalName, Channel>,
+    surprises: BTreeMap<SignalName, Box<Surprise>>,
     demand: Demand,
     joint: Joint,
     comparer: Comparer,
@@ -108,6 +110,7 @@ impl Estimator {
             let limits = limits(&name, value, throughput, settings);
             let channel = self.channels.entry(name.clone()).or_insert_with(|| Channel::new(Motion::Trend));
             if let Some(z) = channel.observe(value, at, &limits) {
+                self.surprises.entry(name.clone()).or_default().observe(value);
                 new.insert(name, z);
             }
         }
@@ -166,7 +169,11 @@ impl Estimator {
         self.channels
             .iter()
             .filter(|(name, _)| readings.contains_key(name) || (computed && **name == SignalName::OMEGA))
-            .filter_map(|(name, channel)| Some((name.clone(), channel.estimate(at, horizon)?)))
+            .filter_map(|(name, channel)| {
+                let estimate = channel.estimate(at, horizon)?;
+                let anomaly = self.surprises.get(name).map_or(0.0, |surprise| surprise.anomaly());
+                Some((name.clone(), Estimate { anomaly, ..estimate }))
+            })
             .collect()
     }
 

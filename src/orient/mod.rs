@@ -23,6 +23,7 @@ pub mod service;
 pub mod settings;
 pub mod special;
 pub mod surge;
+pub mod surprise;
 pub mod tail;
 
 #[cfg(test)]
@@ -92,7 +93,8 @@ pub struct Estimate {
     pub forecast_sd: f64,
     /// Normalised innovation squared of the last sample.
     pub nis: f64,
-    /// −log₁₀ of the tail probability of the last innovation, 0…300.
+    /// −log₁₀ of the tail probability of the last innovation under the distribution learned from the signal's
+    /// own past, 0…300; see [`surprise`].
     pub anomaly: f64,
     /// Samples seen.
     pub samples: u32,
