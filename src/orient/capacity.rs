@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::queue::Replica;
-use super::special::normal_cdf;
+use super::queue::{LARGEST, Replica};
+use super::special::{normal_cdf, normal_quantile};
 
 /// Demand through the horizon, from the model that answered.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,10 +30,21 @@ pub enum Capacity {
         variability: f64,
         /// Requests a replica serves at once.
         slots: f64,
+        /// p95 of an answer that did not wait, s.
+        base: f64,
         /// p95 response time to hold, s.
         target: f64,
     },
 }
+
+/// Points and weights of Gauss and Hermite for the mean over a standard normal.
+const QUADRATURE: [(f64, f64); 5] = [
+    (-2.856_970_013_872_806, 0.011_257_411_327_720_69),
+    (-1.355_626_179_974_266, 0.222_075_922_005_612_6),
+    (0.0, 0.533_333_333_333_333_3),
+    (1.355_626_179_974_266, 0.222_075_922_005_612_6),
+    (2.856_970_013_872_806, 0.011_257_411_327_720_69),
+];
 
 impl Capacity {
     /// The model's name, as status spells it.
@@ -50,8 +61,8 @@ impl Capacity {
     pub fn carried(&self, replicas: i32) -> f64 {
         match *self {
             Self::Utilisation { target, .. } => f64::from(replicas.max(0)) * target,
-            Self::Queue { service, variability, slots, target, .. } => {
-                Replica { service, variability, slots }.largest_rate(replicas, target)
+            Self::Queue { service, variability, slots, base, target, .. } => {
+                Replica { service, variability, slots, base }.largest_rate(replicas, target)
             }
         }
     }
@@ -73,15 +84,24 @@ impl Capacity {
         (mean, sd)
     }
 
-    /// What `replicas` are worth, 0…1: `min(1, target / latency)` at the mean of the demand where the model knows
-    /// latency, else the share of the demand that they carry.
+    /// What `replicas` are worth, 0…1: `min(1, target / latency)` where the model knows latency, else the share of
+    /// the demand that they carry, in the mean over the demand that is forecast. (At its mean alone, a replica
+    /// too few would look as bad as three.)
     #[must_use]
     pub fn utility(&self, replicas: i32) -> f64 {
+        let (mean, sd) = self.demand();
+        QUADRATURE
+            .iter()
+            .map(|(z, weight)| weight * self.utility_at(replicas, (mean + z * sd).max(1e-12)))
+            .sum()
+    }
+
+    fn utility_at(&self, replicas: i32, demand: f64) -> f64 {
         match *self {
-            Self::Utilisation { mean, .. } => (self.carried(replicas) / mean.max(1e-12)).min(1.0),
-            Self::Queue { mean, service, variability, slots, target, .. } => {
-                let replica = Replica { service, variability, slots };
-                (target / replica.p95(f64::from(replicas.max(0)), mean)).min(1.0)
+            Self::Utilisation { .. } => (self.carried(replicas) / demand).min(1.0),
+            Self::Queue { service, variability, slots, base, target, .. } => {
+                let replica = Replica { service, variability, slots, base };
+                (target / replica.p95(f64::from(replicas.max(0)), demand)).min(1.0)
             }
         }
     }
@@ -90,12 +110,38 @@ impl Capacity {
     /// (then [`Self::keep_probability`] of it says how far it falls short).
     #[must_use]
     pub fn needed(&self, keep: f64, max: i32) -> i32 {
-        let (mut low, mut high) = (1, max);
+        // The demand that must be carried is a quantile of the forecast, so one look at each count is enough; small
+        // counts first, because most needs are small.
+        let (mean, sd) = self.demand();
+        let demand = mean + normal_quantile(keep) * sd.max(1e-12);
+        let (mut low, mut high) = (1, 1);
+        while high < max && !self.carries(high, demand) {
+            (low, high) = (high + 1, high.saturating_mul(2).min(max));
+        }
         while low < high {
             let mid = low + (high - low) / 2;
-            if self.keep_probability(mid) >= keep { high = mid } else { low = mid + 1 }
+            if self.carries(mid, demand) { high = mid } else { low = mid + 1 }
+        }
+        // The quantile is good to nine digits; at the edge the probability itself decides.
+        while high > 1 && self.keep_probability(high - 1) >= keep {
+            high -= 1;
+        }
+        while high < max && self.keep_probability(high) < keep {
+            high += 1;
         }
         high
+    }
+
+    /// Whether `replicas` keep the target at a demand.
+    fn carries(&self, replicas: i32, demand: f64) -> bool {
+        match *self {
+            Self::Utilisation { .. } => self.carried(replicas) >= demand,
+            Self::Queue { service, variability, slots, base, target, .. } => {
+                let replica = Replica { service, variability, slots, base };
+                f64::from(replicas) * slots <= LARGEST && replica.p95(f64::from(replicas), demand) <= target
+                    || f64::from(replicas) * slots > LARGEST && self.carried(replicas) >= demand
+            }
+        }
     }
 
     /// The same capacity with the demand at least a share `more` above what `replicas` carry.
@@ -103,8 +149,8 @@ impl Capacity {
         let floor = self.carried(replicas) * (1.0 + more);
         match self {
             Self::Utilisation { mean, sd, target } => Self::Utilisation { mean: mean.max(floor), sd, target },
-            Self::Queue { mean, sd, service, variability, slots, target } => {
-                Self::Queue { mean: mean.max(floor), sd, service, variability, slots, target }
+            Self::Queue { mean, sd, service, variability, slots, base, target } => {
+                Self::Queue { mean: mean.max(floor), sd, service, variability, slots, base, target }
             }
         }
     }
@@ -116,7 +162,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn queue(mean: f64, sd: f64) -> Capacity {
-        Capacity::Queue { mean, sd, service: 0.05, variability: 1.0, slots: 4.0, target: 0.3 }
+        Capacity::Queue { mean, sd, service: 0.05, variability: 1.0, slots: 4.0, base: 0.139, target: 0.3 }
     }
 
     #[test]
@@ -162,7 +208,15 @@ mod tests {
         ) {
             for capacity in [
                 Capacity::Utilisation { mean, sd, target },
-                Capacity::Queue { mean, sd, service, variability: 1.0, slots: f64::from(slots), target: wanted },
+                Capacity::Queue {
+                    mean,
+                    sd,
+                    service,
+                    variability: 1.0,
+                    slots: f64::from(slots),
+                    base: 2.8 * service,
+                    target: wanted,
+                },
             ] {
                 let mut before = 0.0;
                 for n in [0, 1, 2, 3, 5, 8, 13, 40, 200, 1000, 10_000] {

@@ -7,6 +7,7 @@ pub mod adapt;
 pub mod capacity;
 pub mod comparison;
 pub mod consistency;
+pub mod counts;
 pub mod demand;
 pub mod estimator;
 pub mod joint;

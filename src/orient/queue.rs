@@ -6,7 +6,7 @@
 
 /// Servers up to which the recursion runs; above, capacity is scaled linearly, which gives away the economy of
 /// scale and so never promises too much.
-const LARGEST: f64 = 1024.0;
+pub(super) const LARGEST: f64 = 1024.0;
 
 /// One replica's service.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Replica {
     pub variability: f64,
     /// Requests it serves at once.
     pub slots: f64,
+    /// p95 of an answer that did not wait, s.
+    pub base: f64,
 }
 
 /// P(wait) in M/M/c at offered load `a` = λS erlangs; 1 where a ≥ c.
@@ -42,17 +44,18 @@ impl Replica {
         libm::round(replicas * self.slots).max(1.0)
     }
 
-    /// p95 of the service time over its mean, for a lognormal of the same spread (Poisson arrivals, C²ₐ = 1).
+    /// One whose service time is a lognormal of the spread that `variability` says (Poisson arrivals, C²ₐ = 1).
     #[must_use]
-    pub fn service_p95_over_mean(&self) -> f64 {
-        let cs2 = (2.0 * self.variability - 1.0).clamp(0.01, 100.0);
+    pub fn lognormal(service: f64, variability: f64, slots: f64) -> Self {
+        let cs2 = (2.0 * variability - 1.0).clamp(0.01, 100.0);
         let var = libm::log(1.0 + cs2);
-        libm::exp(1.644_853_626_951_472_2 * libm::sqrt(var) - 0.5 * var)
+        let p95_over_mean = libm::exp(1.644_853_626_951_472_2 * libm::sqrt(var) - 0.5 * var);
+        Self { service, variability, slots, base: service * p95_over_mean }
     }
 
-    /// p95 of the response, s, at `rate` arrivals a second over `replicas`; infinite where they cannot keep up.
+    /// p95 of the wait, s, at `rate` arrivals a second over `replicas`; infinite where they cannot keep up.
     #[must_use]
-    pub fn p95(&self, replicas: f64, rate: f64) -> f64 {
+    pub fn wait_p95(&self, replicas: f64, rate: f64) -> f64 {
         let c = self.servers(replicas);
         let a = rate.max(0.0) * self.service;
         if a >= c {
@@ -60,8 +63,13 @@ impl Replica {
         }
         let wait = erlang_c(c, a);
         let mean_wait = self.variability * self.service / (c - a);
-        let tail = if wait > 0.05 { mean_wait * libm::log(wait / 0.05) } else { 0.0 };
-        self.service * self.service_p95_over_mean() + tail
+        if wait > 0.05 { mean_wait * libm::log(wait / 0.05) } else { 0.0 }
+    }
+
+    /// p95 of the response, s, at `rate` arrivals a second over `replicas`; infinite where they cannot keep up.
+    #[must_use]
+    pub fn p95(&self, replicas: f64, rate: f64) -> f64 {
+        self.base + self.wait_p95(replicas, rate)
     }
 
     /// The largest arrival rate at which `replicas` hold the p95 at `target` seconds; 0 where none does.
@@ -112,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_largest_rate_is_the_edge_and_grows_with_replicas() {
-        let replica = Replica { service: 0.05, variability: 1.0, slots: 4.0 };
+        let replica = Replica::lognormal(0.05, 1.0, 4.0);
         let mut before = 0.0;
         for n in 1..=400 {
             let rate = replica.largest_rate(n, 0.3);
@@ -125,9 +133,6 @@ mod tests {
         }
         assert!(replica.largest_rate(3, 0.01).abs() < 1e-12, "the service alone is slower than that");
         assert!(replica.largest_rate(0, 0.3).abs() < 1e-12);
-        assert!(
-            (Replica { service: 1.0, variability: 1.0, slots: 1.0 }.service_p95_over_mean() - 2.7817).abs()
-                < 1e-3
-        );
+        assert!((Replica::lognormal(1.0, 1.0, 1.0).base - 2.7817).abs() < 1e-3);
     }
 }

@@ -44,6 +44,8 @@ pub struct Seen {
     pub crashing: i32,
     /// Signals over the window that ends now.
     pub signals: Signals,
+    /// Number and start (s) of each rollout so far, the one that runs last.
+    pub rollouts: Vec<(usize, f64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,7 +53,9 @@ struct Unit {
     service: Service,
     meter: Meter,
     score: Score,
-    revision: Revision,
+    /// Every revision there has been, by number.
+    revisions: Vec<Revision>,
+    rollouts: Vec<(usize, f64)>,
     node: f64,
     desired: i32,
     pending: i32,
@@ -62,6 +66,11 @@ struct Unit {
 }
 
 impl Unit {
+    fn revision(&self) -> Revision {
+        let number = self.rollouts.last().map_or(0, |(number, _)| *number);
+        self.revisions.get(number).copied().unwrap_or_default()
+    }
+
     fn ready(&self) -> i32 {
         count(self.service.serving())
     }
@@ -75,12 +84,12 @@ impl Unit {
         while let Some(i) = earliest(&self.starting).filter(|i| self.starting[*i] < until) {
             let at = self.starting[i];
             self.service.advance(at);
-            if self.revision.crashes {
+            if self.revision().crashes {
                 self.starting[i] = at + HOUSEKEEPING;
                 continue;
             }
             self.starting.swap_remove(i);
-            self.service.add(self.revision, self.node);
+            self.service.add(self.revision(), self.node);
         }
         self.service.advance(until);
         for answer in self.service.answers() {
@@ -133,7 +142,8 @@ impl Cluster {
                 service,
                 meter: Meter::new(plan.window),
                 score: Score::default(),
-                revision: Revision::default(),
+                revisions: vec![Revision::default()],
+                rollouts: vec![(0, -86_400.0)],
                 node: 1.0,
                 desired: plan.start,
                 pending: 0,
@@ -184,8 +194,9 @@ impl Cluster {
         Seen {
             desired: unit.desired,
             ready,
-            crashing: if unit.revision.crashes { count(unit.starting.len()) } else { 0 },
+            crashing: if unit.revision().crashes { count(unit.starting.len()) } else { 0 },
             signals: unit.meter.read(now, unit.service.totals(), ready),
+            rollouts: unit.rollouts.clone(),
         }
     }
 
@@ -223,12 +234,23 @@ impl Cluster {
         }
     }
 
-    /// A service gets another revision: its pods are replaced at once, later ones start with it.
+    /// A service gets a new revision: its pods are replaced at once, later ones start with it.
     pub fn roll_out(&mut self, service: usize, revision: Revision) {
         if let Some(unit) = self.units.get_mut(service) {
-            unit.revision = revision;
-            unit.service.replace(revision);
+            unit.revisions.push(revision);
+            self.run_revision(service, self.units[service].revisions.len() - 1);
         }
+    }
+
+    /// A service runs a revision that it has had, by number.
+    pub fn run_revision(&mut self, service: usize, number: usize) {
+        let now = self.now;
+        let Some(unit) = self.units.get_mut(service).filter(|unit| number < unit.revisions.len()) else {
+            return;
+        };
+        unit.rollouts.push((number, now));
+        unit.service.replace(unit.revision());
+        self.actions += 1;
     }
 
     /// The nodes under a service become this many times slower.

@@ -15,10 +15,14 @@
 
 pub mod baselines;
 pub mod chance;
+pub mod clairvoyant;
 pub mod cluster;
 pub mod door;
+pub mod faults;
 pub mod meter;
+pub mod ours;
 pub mod pilot;
+pub mod scenario;
 pub mod score;
 pub mod service;
 
