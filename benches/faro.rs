@@ -11,8 +11,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::disallowed_methods,
     missing_docs,
-    reason = "a benchmark fails by panicking"
+    reason = "a benchmark fails by panicking, and it measures time"
 )]
 
 use std::path::{Path, PathBuf};

@@ -34,6 +34,8 @@ pub enum Capacity {
         base: f64,
         /// p95 response time to hold, s.
         target: f64,
+        /// Utilisation of the servers that must not be passed either.
+        bound: f64,
     },
 }
 
@@ -61,8 +63,11 @@ impl Capacity {
     pub fn carried(&self, replicas: i32) -> f64 {
         match *self {
             Self::Utilisation { target, .. } => f64::from(replicas.max(0)) * target,
-            Self::Queue { service, variability, slots, base, target, .. } => {
-                Replica { service, variability, slots, base }.largest_rate(replicas, target)
+            Self::Queue { service, variability, slots, base, target, bound, .. } => {
+                let replica = Replica { service, variability, slots, base };
+                replica
+                    .largest_rate(replicas, target)
+                    .min(f64::from(replicas.max(0)) * slots * bound / service)
             }
         }
     }
@@ -136,10 +141,12 @@ impl Capacity {
     fn carries(&self, replicas: i32, demand: f64) -> bool {
         match *self {
             Self::Utilisation { .. } => self.carried(replicas) >= demand,
-            Self::Queue { service, variability, slots, base, target, .. } => {
-                let replica = Replica { service, variability, slots, base };
-                f64::from(replicas) * slots <= LARGEST && replica.p95(f64::from(replicas), demand) <= target
-                    || f64::from(replicas) * slots > LARGEST && self.carried(replicas) >= demand
+            Self::Queue { service, variability, slots, base, target, bound, .. } => {
+                let (replica, n) = (Replica { service, variability, slots, base }, f64::from(replicas));
+                if n * slots > LARGEST {
+                    return self.carried(replicas) >= demand;
+                }
+                demand * service <= n * slots * bound && replica.p95(n, demand) <= target
             }
         }
     }
@@ -149,8 +156,8 @@ impl Capacity {
         let floor = self.carried(replicas) * (1.0 + more);
         match self {
             Self::Utilisation { mean, sd, target } => Self::Utilisation { mean: mean.max(floor), sd, target },
-            Self::Queue { mean, sd, service, variability, slots, base, target } => {
-                Self::Queue { mean: mean.max(floor), sd, service, variability, slots, base, target }
+            Self::Queue { mean, sd, service, variability, slots, base, target, bound } => {
+                Self::Queue { mean: mean.max(floor), sd, service, variability, slots, base, target, bound }
             }
         }
     }
@@ -162,7 +169,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn queue(mean: f64, sd: f64) -> Capacity {
-        Capacity::Queue { mean, sd, service: 0.05, variability: 1.0, slots: 4.0, base: 0.139, target: 0.3 }
+        Capacity::Queue {
+            mean,
+            sd,
+            service: 0.05,
+            variability: 1.0,
+            slots: 4.0,
+            base: 0.139,
+            target: 0.3,
+            bound: 1.0,
+        }
     }
 
     #[test]
@@ -216,6 +232,7 @@ mod tests {
                     slots: f64::from(slots),
                     base: 2.8 * service,
                     target: wanted,
+                    bound: 1.0,
                 },
             ] {
                 let mut before = 0.0;

@@ -201,13 +201,16 @@ impl Demand {
             let target = settings.latency_target_ms? / 1000.0;
             let (mean, sd) = rate()?;
             let sd = sd.max(libm::sqrt(poisson_variance(mean, settings.interval_seconds)));
-            let of = |replica: Option<Replica>| {
+            let of = |replica: Option<Replica>, bound: f64| {
                 // Where the service alone is slower than the target, no count helps: this cannot size.
                 let Replica { service, variability, slots, base } = replica.filter(|r| r.base <= target)?;
-                Some(Capacity::Queue { mean, sd, service, variability, slots, base, target })
+                Some(Capacity::Queue { mean, sd, service, variability, slots, base, target, bound })
             };
             // Two ways to know a replica; where both speak, the one that asks for more.
-            match (of(self.service.by_law()), of(self.service.identified())) {
+            // By the law, utilisation is the cpu's, so the count must also leave it under the bound at which the
+            // reactive rule would raise it again.
+            let bound = settings.cpu_bound().min(1.0);
+            match (of(self.service.by_law(), bound), of(self.service.identified(), 1.0)) {
                 (Some(a), Some(b)) => Some(if need(&b) > need(&a) { b } else { a }),
                 (a, b) => a.or(b),
             }
@@ -217,11 +220,13 @@ impl Demand {
             Model::Rules => None,
             Model::Utilisation => utilisation().map(missed),
             Model::Queue => queue().or_else(utilisation).map(missed),
-            // The queue knows what the latency needs; the count must also leave the cpu under the bound at which
-            // the reactive rule would raise it again.
-            Model::Auto => match (queue().map(missed), held_at(settings.cpu_bound())) {
-                (Some(q), Some(u)) => Some(if need(&u) > need(&q) { u } else { q }),
-                (Some(q), None) => Some(q),
+            Model::Auto => match (queue().map(missed), self.service.by_law()) {
+                (Some(q), Some(_)) => Some(q),
+                // A queue known by its latency alone says nothing of the cpu.
+                (Some(q), None) => match held_at(settings.cpu_bound()) {
+                    Some(u) if need(&u) > need(&q) => Some(u),
+                    _ => Some(q),
+                },
                 (None, _) => utilisation().map(missed),
             },
         }

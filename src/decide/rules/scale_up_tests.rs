@@ -172,6 +172,7 @@ fn the_forecast_needs_its_own_reading_only() {
         slots: 1.0,
         base: 0.28,
         target: 1.0,
+        bound: 1.0,
     };
     let queued = |story: Story| story.with(|s| s.picture.capacity = Some(queue));
     let d = queued(Story::new().fresh(SignalName::THROUGHPUT, 60.0)).decide();
