@@ -14,9 +14,9 @@ use jiff::Timestamp;
 
 use super::adapt::{Channel, Limits};
 use super::capacity::Capacity;
-use super::counts::Counts;
 use super::kalman::Motion;
 use super::queue::Replica;
+use super::ready::Counts;
 use super::service::Service;
 use super::settings::{Model, Settings};
 

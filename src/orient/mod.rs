@@ -7,7 +7,7 @@ pub mod adapt;
 pub mod capacity;
 pub mod comparison;
 pub mod consistency;
-pub mod counts;
+
 pub mod demand;
 pub mod estimator;
 pub mod joint;
@@ -17,6 +17,7 @@ pub mod omega;
 pub mod original;
 pub mod paired;
 pub mod queue;
+pub mod ready;
 pub mod sequential;
 pub mod service;
 pub mod settings;
