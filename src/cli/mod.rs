@@ -5,6 +5,7 @@ pub mod judge;
 pub mod ledger;
 pub mod replay;
 pub mod run;
+pub mod simulate;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ enum Verb {
     Replay(replay::Replay),
     /// A challenger against a baseline, on two columns of numbers
     Judge(judge::Judge),
+    /// A story or a trace through the decision code, in a cluster in memory
+    Simulate(simulate::Simulate),
     /// The ledger: make keys, verify
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -56,6 +59,7 @@ pub fn main() -> ExitCode {
             Verb::Run(verb) => run::main(verb).await,
             Verb::Replay(verb) => verb.run(),
             Verb::Judge(verb) => verb.run(),
+            Verb::Simulate(verb) => verb.run(),
             Verb::Ledger(verb) => verb.run().await,
             Verb::Crds => match crds::render() {
                 Ok(text) => {

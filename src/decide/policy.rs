@@ -13,6 +13,8 @@ pub const POLICY_VERSION: u32 = 1;
 pub const REACTIVE_TURNS: u32 = 2;
 /// Latency above this multiple of its target is urgent.
 pub const LATENCY_URGENT: f64 = 2.0;
+/// Window, in seconds, that the rates and percentiles of a sample are usually taken over.
+pub const RATE_WINDOW: f64 = 30.0;
 /// Acts of scaling up without gain after which more of the same waits.
 pub const FRUITLESS_LIMIT: u32 = 2;
 /// Restarts of a pod that make a rollout a failing one.
@@ -66,7 +68,7 @@ pub fn omega_allows_less(mode: Mode, omega: f64) -> bool {
 /// Utilisation of the cpu request above which more replicas are needed, forecast or not.
 #[must_use]
 pub fn cpu_bound(spec: &MatVerseScalingSpec) -> f64 {
-    (spec.targets.cpu_target + 0.10).max(0.80)
+    settings(spec).cpu_bound()
 }
 
 /// The settings of the estimators that a spec asks for.

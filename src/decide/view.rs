@@ -192,6 +192,16 @@ impl<'a> View<'a> {
         (latency > policy::LATENCY_URGENT * target).then_some((latency, target))
     }
 
+    /// Whether a signal's sample speaks of the pods there are: not while those of our last ScaleUp start, nor before a
+    /// window of samples has passed with them. Without this a late measurement is answered again and again.
+    pub(super) fn speaks_of_now(&self, name: &SignalName) -> bool {
+        let Some(act) = self.m.last_act.as_ref().filter(|act| act.replicas < self.w.desired) else {
+            return true;
+        };
+        let Some((_, sampled_at)) = self.sample(name) else { return false };
+        seconds(sampled_at, act.at) > self.horizon() + policy::RATE_WINDOW
+    }
+
     /// The troubles of this turn. A signal asked per revision counts by the current revision's value too.
     pub(super) fn troubles(&self) -> Vec<Trouble> {
         let roll = &self.spec().rollback;

@@ -127,7 +127,9 @@ async fn those_that_wait_for_a_hanging_source_wait_no_longer_than_its_timeout() 
         tokens.contains("timeout")
             && tokens.iter().all(|t| ["timeout", "busy", "circuit_open"].contains(&&**t))
     );
-    assert!(connections.load(Ordering::SeqCst) <= AT_ONCE, "no more at once than allowed");
+    // Each failure before the circuit opens may let one more in.
+    let most = AT_ONCE + FAILURES as usize;
+    assert!(connections.load(Ordering::SeqCst) <= most, "no more at once than allowed");
 }
 
 #[tokio::test]

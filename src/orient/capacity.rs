@@ -30,10 +30,23 @@ pub enum Capacity {
         variability: f64,
         /// Requests a replica serves at once.
         slots: f64,
+        /// p95 of an answer that did not wait, s.
+        base: f64,
         /// p95 response time to hold, s.
         target: f64,
+        /// Utilisation of the servers that must not be passed either.
+        bound: f64,
     },
 }
+
+/// Points and weights of Gauss and Hermite for the mean over a standard normal.
+const QUADRATURE: [(f64, f64); 5] = [
+    (-2.856_970_013_872_806, 0.011_257_411_327_720_69),
+    (-1.355_626_179_974_266, 0.222_075_922_005_612_6),
+    (0.0, 0.533_333_333_333_333_3),
+    (1.355_626_179_974_266, 0.222_075_922_005_612_6),
+    (2.856_970_013_872_806, 0.011_257_411_327_720_69),
+];
 
 impl Capacity {
     /// The model's name, as status spells it.
@@ -50,8 +63,11 @@ impl Capacity {
     pub fn carried(&self, replicas: i32) -> f64 {
         match *self {
             Self::Utilisation { target, .. } => f64::from(replicas.max(0)) * target,
-            Self::Queue { service, variability, slots, target, .. } => {
-                Replica { service, variability, slots }.largest_rate(replicas, target)
+            Self::Queue { service, variability, slots, base, target, bound, .. } => {
+                let replica = Replica { service, variability, slots, base };
+                replica
+                    .largest_rate(replicas, target)
+                    .min(f64::from(replicas.max(0)) * slots * bound / service)
             }
         }
     }
@@ -73,15 +89,24 @@ impl Capacity {
         (mean, sd)
     }
 
-    /// What `replicas` are worth, 0…1: `min(1, target / latency)` at the mean of the demand where the model knows
-    /// latency, else the share of the demand that they carry.
+    /// What `replicas` are worth, 0…1: `min(1, target / latency)` where the model knows latency, else the share of
+    /// the demand that they carry, in the mean over the demand that is forecast. (At its mean alone, a replica
+    /// too few would look as bad as three.)
     #[must_use]
     pub fn utility(&self, replicas: i32) -> f64 {
+        let (mean, sd) = self.demand();
+        QUADRATURE
+            .iter()
+            .map(|(z, weight)| weight * self.utility_at(replicas, (mean + z * sd).max(1e-12)))
+            .sum()
+    }
+
+    fn utility_at(&self, replicas: i32, demand: f64) -> f64 {
         match *self {
-            Self::Utilisation { mean, .. } => (self.carried(replicas) / mean.max(1e-12)).min(1.0),
-            Self::Queue { mean, service, variability, slots, target, .. } => {
-                let replica = Replica { service, variability, slots };
-                (target / replica.p95(f64::from(replicas.max(0)), mean)).min(1.0)
+            Self::Utilisation { .. } => (self.carried(replicas) / demand).min(1.0),
+            Self::Queue { service, variability, slots, base, target, .. } => {
+                let replica = Replica { service, variability, slots, base };
+                (target / replica.p95(f64::from(replicas.max(0)), demand)).min(1.0)
             }
         }
     }
@@ -101,8 +126,9 @@ impl Capacity {
                 let found = libm::ceil(demand / target * (1.0 - 1e-12)) as i32;
                 found.min(max).max(1)
             }
-            Self::Queue { service, variability, slots, target, .. } => {
-                Replica { service, variability, slots }.fewest(demand, target, max)
+            Self::Queue { service, variability, slots, base, target, bound, .. } => {
+                let busy = libm::ceil(demand * service / (slots * bound) * (1.0 - 1e-12)) as i32;
+                Replica { service, variability, slots, base }.fewest(demand, target, max).max(busy.min(max))
             }
         }
     }
@@ -112,8 +138,8 @@ impl Capacity {
         let floor = self.carried(replicas) * (1.0 + more);
         match self {
             Self::Utilisation { mean, sd, target } => Self::Utilisation { mean: mean.max(floor), sd, target },
-            Self::Queue { mean, sd, service, variability, slots, target } => {
-                Self::Queue { mean: mean.max(floor), sd, service, variability, slots, target }
+            Self::Queue { mean, sd, service, variability, slots, base, target, bound } => {
+                Self::Queue { mean: mean.max(floor), sd, service, variability, slots, base, target, bound }
             }
         }
     }
@@ -125,7 +151,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn queue(mean: f64, sd: f64) -> Capacity {
-        Capacity::Queue { mean, sd, service: 0.05, variability: 1.0, slots: 4.0, target: 0.3 }
+        Capacity::Queue {
+            mean,
+            sd,
+            service: 0.05,
+            variability: 1.0,
+            slots: 4.0,
+            base: 0.139,
+            target: 0.3,
+            bound: 1.0,
+        }
     }
 
     #[test]
@@ -173,7 +208,16 @@ mod tests {
         ) {
             for capacity in [
                 Capacity::Utilisation { mean, sd, target },
-                Capacity::Queue { mean, sd, service, variability: 1.0, slots: f64::from(slots), target: wanted },
+                Capacity::Queue {
+                    mean,
+                    sd,
+                    service,
+                    variability: 1.0,
+                    slots: f64::from(slots),
+                    base: 2.8 * service,
+                    target: wanted,
+                    bound: 1.0,
+                },
             ] {
                 let mut before = 0.0;
                 for n in [0, 1, 2, 3, 5, 8, 13, 40, 200, 1000, 10_000] {

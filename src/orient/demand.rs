@@ -12,18 +12,27 @@
 
 use jiff::Timestamp;
 
-use super::Estimate;
-use super::adapt::{Channel, Limits, seconds};
+use super::adapt::{Channel, Limits};
 use super::capacity::Capacity;
 use super::kalman::Motion;
+use super::queue::Replica;
+use super::ready::Counts;
 use super::service::Service;
 use super::settings::{Model, Settings};
 
 /// How long after a change of the ready count the mean may still speak of another count, s (two scrapes and a
 /// rate window of the shortest kind); two turns where those are longer.
 const SETTLE: f64 = 30.0;
-/// Samples below which a filter sizes nothing: its first slope is a guess.
+/// Samples below which a filter's slope is a guess, and utilisation sizes nothing.
 const ENOUGH: u32 = 6;
+/// Samples below which arrivals size nothing.
+const FEW: u32 = 2;
+/// What the slow level may move in a turn, as a share of the scale.
+const SLOW: f64 = 0.01;
+/// Utility below which a model itself expects the target to be missed.
+const EXPLAINED: f64 = 0.95;
+/// Standard deviations that a slope must lie above 0 to count.
+const PROVEN: f64 = 5.0;
 /// Shortest window that a `rate()` is taken over, s, for the Poisson variance of counts.
 const RATE_WINDOW: f64 = 30.0;
 /// Start time of a pod until it has been measured, s: an assumption, long for most images, because a longer
@@ -38,27 +47,48 @@ pub fn poisson_variance(rate: f64, interval: f64) -> f64 {
     rate.max(0.0) / RATE_WINDOW.max(2.0 * interval)
 }
 
-/// Ready replicas over the last moments.
-#[derive(Clone, Copy, Debug)]
-struct Count {
-    ready: i32,
-    low: i32,
-    high: i32,
-    changed: Option<Timestamp>,
+/// A demand, seen twice: by a filter that believes in trends, and by a slow one that does not.
+///
+/// Samples of a `rate()` share most of their window with the sample before, so their noise looks like a movement,
+/// and a count that follows it moves all the time. The slow level speaks unless the trend is shown beyond doubt.
+#[derive(Clone, Debug)]
+struct Flow {
+    trend: Channel,
+    level: Channel,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self { trend: Channel::new(Motion::Trend), level: Channel::new(Motion::Level) }
+    }
+}
+
+impl Flow {
+    fn observe(&mut self, value: f64, at: Timestamp, limits: &Limits) {
+        self.trend.observe(value, at, limits);
+        let q_max = limits.q_max.min(SLOW).max(limits.q_min);
+        self.level.observe(value, at, &Limits { q_max, ..*limits });
+    }
+
+    /// Mean and standard deviation of a sample one horizon ahead; never less than what is now.
+    fn through(&self, at: Timestamp, horizon: f64, enough: u32) -> Option<(f64, f64)> {
+        let trend = self.trend.estimate(at, horizon)?;
+        let level = self.level.estimate(at, horizon).filter(|level| level.samples >= enough)?;
+        let proven = trend.samples >= ENOUGH && trend.slope > PROVEN * trend.slope_sd;
+        let ahead = if proven { trend.forecast } else { level.level };
+        Some((ahead.max(level.level).max(0.0), if proven { trend.forecast_sd } else { level.forecast_sd }))
+    }
 }
 
 /// Filters of total demand.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Demand {
-    total: Channel,
+    total: Flow,
+    arrivals: Flow,
     service: Service,
-    count: Option<Count>,
-}
-
-impl Default for Demand {
-    fn default() -> Self {
-        Self { total: Channel::new(Motion::Trend), service: Service::default(), count: None }
-    }
+    counts: Counts,
+    /// Share of the last ten turns or so in which the latency target was missed.
+    late: f64,
 }
 
 /// What sizing needs to know of the latency.
@@ -68,31 +98,40 @@ pub struct Latency {
     pub reading: f64,
     /// The filtered level, ms.
     pub level: f64,
+    /// When the reading was sampled.
+    pub at: Timestamp,
+}
+
+/// What one turn says of the service time, as far as it is fresh.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// When it was sampled.
+    pub at: Timestamp,
+    /// Arrivals a second of the whole workload.
+    pub rate: f64,
+    /// Share of them that failed.
+    pub failed: Option<f64>,
+    /// p95, ms.
+    pub p95_ms: Option<f64>,
+    /// Mean utilisation of the pods.
+    pub cpu: Option<f64>,
+}
+
+/// How long after a change of the ready count a sample may still speak of both, s.
+fn settle(interval: f64) -> f64 {
+    SETTLE.max(2.0 * interval)
 }
 
 impl Demand {
     /// The filter of total utilisation.
     #[must_use]
     pub fn total(&self) -> &Channel {
-        &self.total
+        &self.total.trend
     }
 
     /// Takes in the ready count as it stands at `at`.
-    pub fn count(&mut self, ready: i32, at: Timestamp, interval: f64) {
-        let settle = SETTLE.max(2.0 * interval);
-        let Some(count) = &mut self.count else {
-            self.count = Some(Count { ready, low: ready, high: ready, changed: None });
-            return;
-        };
-        if count.changed.is_some_and(|changed| seconds(changed, at) > settle) {
-            (count.low, count.high, count.changed) = (count.ready, count.ready, None);
-        }
-        if ready != count.ready {
-            count.low = count.low.min(ready);
-            count.high = count.high.max(ready);
-            count.ready = ready;
-            count.changed = Some(at);
-        }
+    pub fn count(&mut self, ready: i32, at: Timestamp) {
+        self.counts.note(ready, at);
     }
 
     /// Takes in mean utilisation; `fresh_pods` is the number of pods with a series behind it, where known.
@@ -103,8 +142,9 @@ impl Demand {
         fresh_pods: Option<u32>,
         limits: &Limits,
     ) {
-        let Some(count) = self.count.filter(|c| c.high > 0) else { return };
-        let (low, high) = (f64::from(count.low.max(0)), f64::from(count.high));
+        let counted = self.counts.over(sampled_at, settle(limits.interval));
+        let Some((low, high)) = counted.filter(|(_, high)| *high > 0) else { return };
+        let (low, high) = (f64::from(low.max(0)), f64::from(high));
         let (pods, doubt) = match fresh_pods {
             // Outside a change the ready count holds: pods that are not scraped still carry load.
             Some(pods) => (f64::from(pods).clamp(low, high), 0.0),
@@ -116,62 +156,78 @@ impl Demand {
         self.total.observe(mean * pods, sampled_at, &Limits { r_extra: doubt * doubt, ..*limits });
     }
 
-    /// Takes in arrivals a second and p95 (ms) of one turn, for the service time.
-    pub fn service(&mut self, rate: f64, p95_ms: f64) {
+    /// Takes in arrivals a second.
+    pub fn arrive(&mut self, rate: f64, sampled_at: Timestamp, limits: &Limits) {
+        self.arrivals.observe(rate, sampled_at, limits);
+    }
+
+    /// Takes in what one turn says of the service time.
+    pub fn service(&mut self, work: &Work, settings: &Settings) {
+        if let (Some(p95), Some(target)) = (work.p95_ms, settings.latency_target_ms) {
+            self.late += 0.1 * (f64::from(u8::from(p95 > target)) - self.late);
+        }
         // A p95 over a changing count belongs to no count.
-        if let Some(Count { ready, changed: None, .. }) = self.count {
-            self.service.observe(rate, p95_ms, ready);
+        let Some(ready) = self.counts.settled(work.at, settle(settings.interval_seconds)) else { return };
+        if let Some(p95) = work.p95_ms {
+            self.service.observe(work.rate, p95, ready);
+        }
+        if let Some(cpu) = work.cpu {
+            let served = work.rate * (1.0 - work.failed.unwrap_or(0.0).clamp(0.0, 1.0));
+            self.service.busy(served, work.p95_ms, ready, cpu);
         }
     }
 
     /// Demand through the horizon, from the model that applies; `None` where none does.
     ///
-    /// `cpu_fresh` and `throughput` (its estimate at `at`) say what may be believed this turn.
+    /// `cpu_fresh` and `throughput_fresh` say what may be believed this turn.
     #[must_use]
     pub fn capacity(
         &self,
         at: Timestamp,
         horizon: f64,
         cpu_fresh: bool,
-        throughput: Option<&Estimate>,
+        throughput_fresh: bool,
         latency: Option<Latency>,
         settings: &Settings,
     ) -> Option<Capacity> {
-        let utilisation = || {
-            let total = self.total.estimate(at, horizon).filter(|e| cpu_fresh && e.samples >= ENOUGH)?;
-            let (mean, sd) = through(&total);
-            Some(Capacity::Utilisation { mean, sd, target: settings.cpu_target })
+        let need = |c: &Capacity| c.needed(settings.keep_probability, MOST);
+        let held_at = |target: f64| {
+            let (mean, sd) = self.total.through(at, horizon, ENOUGH).filter(|_| cpu_fresh)?;
+            Some(Capacity::Utilisation { mean, sd, target })
         };
+        let utilisation = || held_at(settings.cpu_target);
+        let rate = || self.arrivals.through(at, horizon, FEW).filter(|_| throughput_fresh);
         let queue = || {
             let target = settings.latency_target_ms? / 1000.0;
-            let rate = throughput.filter(|e| e.samples >= ENOUGH)?;
-            let replica = self.service.identified()?;
-            // Where the service alone is slower than the target, no count helps, and this model cannot size.
-            if replica.p95(1.0, 0.0) > target {
-                return None;
-            }
-            let (mean, sd) = through(rate);
+            let (mean, sd) = rate()?;
             let sd = sd.max(libm::sqrt(poisson_variance(mean, settings.interval_seconds)));
-            Some(Capacity::Queue {
-                mean,
-                sd,
-                service: replica.service,
-                variability: replica.variability,
-                slots: replica.slots,
-                target,
-            })
+            let of = |replica: Option<Replica>, bound: f64| {
+                // Where the service alone is slower than the target, no count helps: this cannot size.
+                let Replica { service, variability, slots, base } = replica.filter(|r| r.base <= target)?;
+                Some(Capacity::Queue { mean, sd, service, variability, slots, base, target, bound })
+            };
+            // Two ways to know a replica; where both speak, the one that asks for more.
+            // By the law, utilisation is the cpu's, so the count must also leave it under the bound at which the
+            // reactive rule would raise it again.
+            let bound = settings.cpu_bound().min(1.0);
+            match (of(self.service.by_law(), bound), of(self.service.identified(), 1.0)) {
+                (Some(a), Some(b)) => Some(if need(&b) > need(&a) { b } else { a }),
+                (a, b) => a.or(b),
+            }
         };
         let missed = |capacity: Capacity| self.unless_missed(capacity, latency, settings);
-        let need = |c: &Capacity| c.needed(settings.keep_probability, MOST);
         match settings.model {
             Model::Rules => None,
             Model::Utilisation => utilisation().map(missed),
             Model::Queue => queue().or_else(utilisation).map(missed),
-            // Both set points size the workload: the count must hold the latency *and* leave the cpu under the
-            // bound at which the reactive rule would raise it again.
-            Model::Auto => match (queue().map(missed), utilisation().map(missed)) {
-                (Some(q), Some(u)) => Some(if need(&u) > need(&q) { u } else { q }),
-                (q, u) => q.or(u),
+            Model::Auto => match (queue().map(missed), self.service.by_law()) {
+                (Some(q), Some(_)) => Some(q),
+                // A queue known by its latency alone says nothing of the cpu.
+                (Some(q), None) => match held_at(settings.cpu_bound()) {
+                    Some(u) if need(&u) > need(&q) => Some(u),
+                    _ => Some(q),
+                },
+                (None, _) => utilisation().map(missed),
             },
         }
     }
@@ -180,21 +236,24 @@ impl Demand {
     /// throughput say: those level off when it is saturated. The demand that is not seen is taken as a tenth
     /// of what they carry, growing to a half at twice the target.
     fn unless_missed(&self, capacity: Capacity, latency: Option<Latency>, settings: &Settings) -> Capacity {
-        let (Some(target), Some(latency), Some(count)) = (settings.latency_target_ms, latency, self.count)
-        else {
-            return capacity;
-        };
+        let (Some(target), Some(latency)) = (settings.latency_target_ms, latency) else { return capacity };
         if latency.reading <= target || latency.level <= target {
             return capacity;
         }
+        // A sample older than the pods that were added since says nothing of them.
+        let settled = self.counts.settled(latency.at, settle(settings.interval_seconds));
+        let Some(ready) = settled.filter(|ready| Some(*ready) == self.counts.latest()) else {
+            return capacity;
+        };
+        // A queue that explains the latency has counted it; and one burst is in the window for some turns.
+        if let Capacity::Queue { .. } = capacity
+            && (self.late < 0.5 || capacity.utility(ready) < EXPLAINED)
+        {
+            return capacity;
+        }
         let excess = (latency.level / target - 1.0).clamp(0.0, 1.0);
-        capacity.at_least_beyond(count.ready.max(1), 0.1 + 0.4 * excess)
+        capacity.at_least_beyond(ready.max(1), 0.1 + 0.4 * excess)
     }
-}
-
-/// Demand through the horizon: the larger of now and then, with the wider of both doubts.
-fn through(estimate: &Estimate) -> (f64, f64) {
-    (estimate.level.max(estimate.forecast).max(0.0), estimate.forecast_sd)
 }
 
 /// How far ahead to look, s: what the owner says, else the measured start time of a pod plus one turn.

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::adapt::{Channel, Limits, WARM};
 use super::comparison::{Comparer, Judged, Load};
 use super::consistency::{self, Monitor};
-use super::demand::{self, Demand, Latency};
+use super::demand::{self, Demand, Latency, Work};
 use super::joint::{Joint, SIGNALS, place};
 use super::kalman::Motion;
 use super::settings::Settings;
@@ -58,7 +58,7 @@ impl Estimator {
         let joint_anomaly = self.surprise(&new);
 
         if workload.is_some() {
-            self.demand.count(ready, observed.at, settings.interval_seconds);
+            self.demand.count(ready, observed.at);
         }
         self.size(readings, &new, observed.evidence.fresh_pods, settings);
 
@@ -141,10 +141,18 @@ impl Estimator {
             let limits = limits(&SignalName::CPU, cpu, None, settings);
             self.demand.utilisation(cpu, at, fresh_pods, &limits);
         }
-        if let (Some((rate, _)), Some((p95, _))) =
-            (sample(&SignalName::THROUGHPUT), sample(&SignalName::LATENCY))
-        {
-            self.demand.service(rate, p95);
+        let fresh = |name: &SignalName| value_of(readings, name).map(|(value, _)| value);
+        if let Some((rate, at)) = sample(&SignalName::THROUGHPUT) {
+            let limits = limits(&SignalName::THROUGHPUT, rate, None, settings);
+            self.demand.arrive(rate, at, &limits);
+            let work = Work {
+                at,
+                rate,
+                failed: fresh(&SignalName::ERRORS),
+                p95_ms: sample(&SignalName::LATENCY).map(|(p95, _)| p95),
+                cpu: sample(&SignalName::CPU).map(|(cpu, _)| cpu),
+            };
+            self.demand.service(&work, settings);
         }
     }
 
@@ -186,9 +194,10 @@ impl Estimator {
     ) -> Option<super::capacity::Capacity> {
         let readings = &observed.evidence.readings;
         let fresh = |name: &SignalName| value_of(readings, name).map(|(v, _)| v);
-        let throughput = fresh(&SignalName::THROUGHPUT).and_then(|_| signals.get(&SignalName::THROUGHPUT));
-        let latency = fresh(&SignalName::LATENCY)
-            .and_then(|reading| Some(Latency { reading, level: signals.get(&SignalName::LATENCY)?.level }));
+        let throughput = fresh(&SignalName::THROUGHPUT).is_some();
+        let latency = value_of(readings, &SignalName::LATENCY).and_then(|(reading, at)| {
+            Some(Latency { reading, level: signals.get(&SignalName::LATENCY)?.level, at })
+        });
         let cpu_fresh = fresh(&SignalName::CPU).is_some();
         self.demand.capacity(observed.at, horizon, cpu_fresh, throughput, latency, settings)
     }

@@ -18,6 +18,7 @@ pub mod omega;
 pub mod original;
 pub mod paired;
 pub mod queue;
+pub mod ready;
 pub mod sequential;
 pub mod service;
 pub mod settings;

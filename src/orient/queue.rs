@@ -6,7 +6,7 @@
 
 /// Servers up to which the recursion runs; above, capacity is scaled linearly, which gives away the economy of
 /// scale and so never promises too much.
-const LARGEST: f64 = 1024.0;
+pub(super) const LARGEST: f64 = 1024.0;
 
 /// One replica's service.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Replica {
     pub variability: f64,
     /// Requests it serves at once.
     pub slots: f64,
+    /// p95 of an answer that did not wait, s.
+    pub base: f64,
 }
 
 /// P(wait) in M/M/c at offered load `a` = λS erlangs; 1 where a ≥ c.
@@ -82,17 +84,18 @@ impl Replica {
         libm::round(replicas * self.slots).max(1.0)
     }
 
-    /// p95 of the service time over its mean, for a lognormal of the same spread (Poisson arrivals, C²ₐ = 1).
+    /// One whose service time is a lognormal of the spread that `variability` says (Poisson arrivals, C²ₐ = 1).
     #[must_use]
-    pub fn service_p95_over_mean(&self) -> f64 {
-        let cs2 = (2.0 * self.variability - 1.0).clamp(0.01, 100.0);
+    pub fn lognormal(service: f64, variability: f64, slots: f64) -> Self {
+        let cs2 = (2.0 * variability - 1.0).clamp(0.01, 100.0);
         let var = libm::log(1.0 + cs2);
-        libm::exp(1.644_853_626_951_472_2 * libm::sqrt(var) - 0.5 * var)
+        let p95_over_mean = libm::exp(1.644_853_626_951_472_2 * libm::sqrt(var) - 0.5 * var);
+        Self { service, variability, slots, base: service * p95_over_mean }
     }
 
-    /// p95 of the response, s, at `rate` arrivals a second over `replicas`; infinite where they cannot keep up.
+    /// p95 of the wait, s, at `rate` arrivals a second over `replicas`; infinite where they cannot keep up.
     #[must_use]
-    pub fn p95(&self, replicas: f64, rate: f64) -> f64 {
+    pub fn wait_p95(&self, replicas: f64, rate: f64) -> f64 {
         let c = self.servers(replicas);
         let a = rate.max(0.0) * self.service;
         if a >= c {
@@ -100,7 +103,13 @@ impl Replica {
         }
         let wait = erlang_c(c, a);
         let mean_wait = self.variability * self.service / (c - a);
-        self.service * self.service_p95_over_mean() + mean_wait * waits(wait)
+        mean_wait * waits(wait)
+    }
+
+    /// p95 of the response, s, at `rate` arrivals a second over `replicas`; infinite where they cannot keep up.
+    #[must_use]
+    pub fn p95(&self, replicas: f64, rate: f64) -> f64 {
+        self.base + self.wait_p95(replicas, rate)
     }
 
     /// The largest arrival rate at which `replicas` hold the p95 at `target` seconds; 0 where none does.
@@ -135,7 +144,7 @@ impl Replica {
 
     /// What the target leaves for waiting, in mean service times.
     fn slack(&self, target: f64) -> f64 {
-        target / self.service - self.service_p95_over_mean()
+        (target - self.base) / self.service
     }
 
     /// The smallest count in 1…`max` that holds the p95 at `target` seconds at `rate` arrivals a second; `max`
@@ -182,7 +191,7 @@ mod tests {
     #[test]
     fn the_fewest_are_the_first_that_carry_the_rate() {
         for (slots, target) in [(1.0, 0.3), (4.0, 0.2), (32.0, 0.15), (3.0, 0.01)] {
-            let replica = Replica { service: 0.05, variability: 1.0, slots };
+            let replica = Replica::lognormal(0.05, 1.0, slots);
             for rate in [0.1, 17.0, 80.0, 333.0, 4000.0, 60_000.0] {
                 let found = replica.fewest(rate, target, 3000);
                 let carries = |n: i32| replica.largest_rate(n, target) >= rate * (1.0 - 1e-9);
@@ -194,7 +203,7 @@ mod tests {
 
     #[test]
     fn the_largest_rate_is_the_edge_and_grows_with_replicas() {
-        let replica = Replica { service: 0.05, variability: 1.0, slots: 4.0 };
+        let replica = Replica::lognormal(0.05, 1.0, 4.0);
         let mut before = 0.0;
         for n in 1..=400 {
             let rate = replica.largest_rate(n, 0.3);
@@ -207,9 +216,6 @@ mod tests {
         }
         assert!(replica.largest_rate(3, 0.01).abs() < 1e-12, "the service alone is slower than that");
         assert!(replica.largest_rate(0, 0.3).abs() < 1e-12);
-        assert!(
-            (Replica { service: 1.0, variability: 1.0, slots: 1.0 }.service_p95_over_mean() - 2.7817).abs()
-                < 1e-3
-        );
+        assert!((Replica::lognormal(1.0, 1.0, 1.0).base - 2.7817).abs() < 1e-3);
     }
 }

@@ -8,6 +8,10 @@
 //! - queueing explains the spread: without it (infinite slots) the answers disagree at least half as much again.
 //!
 //! Until then the queue model is not used. C²ₐ = C²ₛ = 1 is assumed: a p95 alone does not tell spread from mean.
+//!
+//! Where cpu is read too, the **utilisation law** says it sooner: busy replicas ÷ answers a second is the time that
+//! one request keeps a replica busy. The median of what is left of the p95 without the wait is what an answer takes
+//! that waits for nothing.
 
 use super::queue::{Replica, crossing, erlang_c, waits};
 
@@ -40,12 +44,85 @@ impl Fit {
     }
 }
 
+/// Above this utilisation a replica may be refusing work, and the law tells less than the whole.
+const SATURATED: f64 = 0.95;
+/// Samples after which the law is believed.
+const FEW: u32 = 2;
+
+/// Mean and variance with a short memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    mean: f64,
+    variance: f64,
+}
+
+impl Moments {
+    fn push(&mut self, value: f64, gain: f64) {
+        let d = value - self.mean;
+        self.mean += gain * d;
+        self.variance = (1.0 - gain) * (self.variance + gain * d * d);
+    }
+}
+
+/// The utilisation law.
+#[derive(Clone, Debug, Default)]
+struct Law {
+    /// Of the time that one request keeps a replica busy, s.
+    ln_service: Moments,
+    /// Median of the p95 less the wait, s, with the samples behind it.
+    ln_base: f64,
+    bases: u32,
+    samples: u32,
+    /// Nothing but saturated samples so far.
+    guess: bool,
+}
+
+impl Law {
+    fn observe(&mut self, served: f64, p95: Option<f64>, ready: i32, cpu: f64) {
+        let saturated = cpu >= SATURATED;
+        if saturated && self.samples > 0 && !self.guess {
+            return;
+        }
+        if self.guess && !saturated {
+            *self = Self::default();
+        }
+        self.guess = saturated;
+        self.samples = self.samples.saturating_add(1);
+        let gain = MEMORY.max(1.0 / f64::from(self.samples));
+        self.ln_service.push(libm::log(cpu * f64::from(ready) / served), gain);
+        let replica = self.replica();
+        let wait = replica.wait_p95(f64::from(ready), served);
+        if let Some(p95) = p95.filter(|p95| p95 - wait >= replica.service) {
+            self.bases = self.bases.saturating_add(1);
+            let ln = libm::log(p95 - wait);
+            // A step towards each sample's side finds the median, which a burst does not move.
+            let step = 1.0 / f64::from(self.bases.min(50));
+            let off = ln - self.ln_base;
+            self.ln_base += if self.bases == 1 { off } else { off.clamp(-step, step) };
+        }
+    }
+
+    fn replica(&self) -> Replica {
+        Replica::lognormal(libm::exp(self.ln_service.mean), 1.0, 1.0)
+    }
+
+    fn identified(&self) -> Option<Replica> {
+        if self.samples < FEW || self.ln_service.variance.sqrt() > AGREE {
+            return None;
+        }
+        let replica = self.replica();
+        let known = self.bases >= FEW && !self.guess;
+        Some(if known { Replica { base: libm::exp(self.ln_base), ..replica } } else { replica })
+    }
+}
+
 /// What is known of the service time.
 #[derive(Clone, Debug, Default)]
 pub struct Service {
     fits: [Fit; SLOTS.len()],
     flat: Fit,
     samples: u32,
+    law: Law,
 }
 
 impl Service {
@@ -67,7 +144,22 @@ impl Service {
         self.flat.push(p95, 0.0, gain);
     }
 
-    /// The replica's service, where it is identified.
+    /// Takes in one sample with cpu: answers a second, p95 in ms where there is one, ready replicas, mean
+    /// utilisation of them.
+    pub fn busy(&mut self, served: f64, p95_ms: Option<f64>, ready: i32, cpu: f64) {
+        let sane = |v: f64| v.is_finite() && (1e-6..1e9).contains(&v);
+        if sane(served) && sane(cpu) && ready > 0 {
+            self.law.observe(served, p95_ms.filter(|p95| sane(*p95)).map(|p95| p95 / 1000.0), ready, cpu);
+        }
+    }
+
+    /// The replica's service by the utilisation law, where cpu has been read and agrees with itself.
+    #[must_use]
+    pub fn by_law(&self) -> Option<Replica> {
+        self.law.identified()
+    }
+
+    /// The replica's service by its latency alone, where it is identified.
     #[must_use]
     pub fn identified(&self) -> Option<Replica> {
         if self.samples < ENOUGH {
@@ -76,11 +168,8 @@ impl Service {
         let (fit, slots) =
             self.fits.iter().zip(SLOTS).min_by(|a, b| a.0.variance.total_cmp(&b.0.variance))?;
         let explained = self.flat.sd() >= EXPLAINS * fit.sd();
-        (fit.sd() <= AGREE && fit.busiest >= BUSY && explained).then(|| Replica {
-            service: libm::exp(fit.mean),
-            variability: 1.0,
-            slots,
-        })
+        (fit.sd() <= AGREE && fit.busiest >= BUSY && explained)
+            .then(|| Replica::lognormal(libm::exp(fit.mean), 1.0, slots))
     }
 }
 
@@ -89,7 +178,7 @@ impl Service {
 /// `idle`: with fewer servers fewer than one in twenty waited, so with more nobody does; then the p95 is the
 /// service's own. Servers come in ascending order.
 fn load_behind(erlangs: f64, servers: f64, idle: &mut bool) -> f64 {
-    let own = Replica { service: 1.0, variability: 1.0, slots: 1.0 }.service_p95_over_mean();
+    let own = Replica::lognormal(1.0, 1.0, 1.0).base;
     let without = erlangs / own;
     *idle = *idle || erlang_c(servers, without) <= 0.05;
     if *idle {
@@ -122,7 +211,7 @@ mod tests {
     #[test]
     fn a_service_that_has_been_busy_is_identified() {
         for slots in [1.0, 4.0] {
-            let truth = Replica { service: 0.05, variability: 1.0, slots };
+            let truth = Replica::lognormal(0.05, 1.0, slots);
             let found = learn(truth, 0.97).identified().expect("identified");
             assert!((found.slots - slots).abs() < 1e-12, "{found:?}");
             assert!((found.service / truth.service - 1.0).abs() < 0.1, "{found:?}");
@@ -133,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_idle_one_or_pure_noise_is_not() {
-        assert_eq!(learn(Replica { service: 0.05, variability: 1.0, slots: 4.0 }, 0.3).identified(), None);
+        assert_eq!(learn(Replica::lognormal(0.05, 1.0, 4.0), 0.3).identified(), None);
         assert_eq!(Service::default().identified(), None);
         let mut noise = Service::default();
         for i in 0..300_u32 {
@@ -141,6 +230,46 @@ mod tests {
             noise.observe(50.0 + f64::from(i % 13), 100.0 * wild, 3);
         }
         assert_eq!(noise.identified(), None);
+    }
+
+    #[test]
+    fn the_utilisation_law_needs_two_samples() {
+        let truth = Replica { base: 0.25, ..Replica::lognormal(0.15, 1.0, 1.0) };
+        let mut service = Service::default();
+        assert_eq!(service.by_law(), None);
+        for i in 0..200_u32 {
+            let rate = 20.0 * (0.5 + 0.4 * libm::sin(f64::from(i) / 9.0));
+            let noise = 1.0 + 0.03 * [0.3, -0.9, 0.6, -0.2, 0.9, -0.7, 0.1][(i % 7) as usize];
+            service.busy(rate, Some(1000.0 * truth.p95(4.0, rate)), 4, rate * 0.15 / 4.0 * noise);
+            if i == 3 {
+                let found = service.by_law().expect("known at once");
+                assert!((found.service / 0.15 - 1.0).abs() < 0.05, "{found:?}");
+            }
+        }
+        let found = service.by_law().expect("identified");
+        assert!((found.service / 0.15 - 1.0).abs() < 0.02 && (found.base - 0.25).abs() < 0.05, "{found:?}");
+    }
+
+    #[test]
+    fn a_saturated_start_is_a_guess_until_there_is_better() {
+        let mut service = Service::default();
+        for _ in 0..5 {
+            service.busy(6.5, Some(9000.0), 1, 1.0);
+        }
+        let guess = service.by_law().expect("better than nothing");
+        assert!(
+            (guess.service - 1.0 / 6.5).abs() < 1e-9 && guess.base < 1.0,
+            "its p95 is all wait: {guess:?}"
+        );
+        service.busy(10.0, Some(300.0), 4, 0.5);
+        service.busy(10.0, Some(300.0), 4, 0.5);
+        let found = service.by_law().expect("identified");
+        assert!((found.service - 0.2).abs() < 1e-9, "{found:?}");
+        for wild in [f64::NAN, 0.0, -1.0, f64::INFINITY] {
+            service.busy(wild, Some(300.0), 4, 0.5);
+            service.busy(10.0, Some(300.0), 4, wild);
+        }
+        assert_eq!(service.by_law(), Some(found));
     }
 
     #[test]

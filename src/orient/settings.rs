@@ -64,6 +64,12 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Utilisation of the cpu request above which more replicas are needed, forecast or not.
+    #[must_use]
+    pub fn cpu_bound(&self) -> f64 {
+        (self.cpu_target + 0.10).max(0.80)
+    }
+
     /// The same settings with every number inside the range where the formulas hold; a number that is not
     /// finite becomes the strictest one that is. Keeps NaN out of everything downstream.
     #[must_use]

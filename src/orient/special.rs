@@ -107,6 +107,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_quantile_inverts_the_distribution() {
+        for p in [1e-12, 1e-6, 0.01, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999_999] {
+            let z = normal_quantile(p);
+            assert!((normal_cdf(z) / p - 1.0).abs() < 1e-9, "{p}: {z}");
+        }
+        assert!((normal_quantile(0.95) - 1.644_853_626_951).abs() < 1e-9);
+        assert!(normal_quantile(f64::NAN).is_nan() && normal_quantile(1.0) > 1e300);
+    }
+
+    #[test]
     fn normal_tails() {
         assert!((normal_cdf(0.0) - 0.5).abs() < 1e-15);
         assert!((normal_cdf(1.959_963_984_540_054) - 0.975).abs() < 1e-12);

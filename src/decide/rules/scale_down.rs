@@ -24,6 +24,9 @@ pub(crate) fn try_rule(v: &View<'_>) -> Tried {
     if let Some(owner) = scale_up::owner_of_replicas(v) {
         return Tried::no(RULE, format!("{owner} owns the replicas"));
     }
+    if let Some(most) = asked_back(v) {
+        return give_back(v, most);
+    }
     let Some(need) = v.need() else {
         return Tried::no(RULE, "no forecast, so nothing shows that fewer would do");
     };
@@ -36,15 +39,8 @@ pub(crate) fn try_rule(v: &View<'_>) -> Tried {
     if spec.behavior.scale_down.select_policy == SelectPolicy::Disabled {
         return Tried::no(RULE, "behavior.scaleDown is disabled");
     }
-    let gate = match v.s.gate {
-        GateView::None | GateView::Admit => None,
-        GateView::Quarantine => Some("Quarantine"),
-        GateView::Block => Some("Block"),
-        GateView::Unknown => Some("Unknown"),
-    };
-    if let Some(says) = gate {
-        let waiting = vec!["the gate to admit".to_owned()];
-        return Tried::wait(RULE, format!("Gate:{says}"), format!("the gate says {says}"), waiting);
+    if let Some(waits) = gate_waits(v) {
+        return waits;
     }
     let blocks = blocks(v);
     if let Some(first) = blocks.first() {
@@ -81,6 +77,58 @@ pub(crate) fn try_rule(v: &View<'_>) -> Tried {
         confidence: v.keep(to).and_then(confidence::calibrated),
         exempt: desired > spec.max_replicas,
         want: Some(v.inside(need.raw)),
+        provisional: false,
+    })
+}
+
+/// What the gate says against it.
+fn gate_waits(v: &View<'_>) -> Option<Tried> {
+    let says = match v.s.gate {
+        GateView::None | GateView::Admit => return None,
+        GateView::Quarantine => "Quarantine",
+        GateView::Block => "Block",
+        GateView::Unknown => "Unknown",
+    };
+    let waiting = vec!["the gate to admit".to_owned()];
+    Some(Tried::wait(RULE, format!("Gate:{says}"), format!("the gate says {says}"), waiting))
+}
+
+/// The share of a pool, where another member gains more by what is held here.
+fn asked_back(v: &View<'_>) -> Option<i32> {
+    let share = v.s.standing.pool.as_ref().filter(|share| !share.short)?;
+    let most = share.most.max(v.spec().min_replicas);
+    (most < v.w.desired).then_some(most)
+}
+
+/// Gives back what the pool has a better use for. The need of another does not wait for stabilisation, nor for this
+/// member's own trouble, which the division has weighed; doubt about what is read does hold it.
+fn give_back(v: &View<'_>, most: i32) -> Tried {
+    let desired = v.w.desired;
+    if let Some(waits) = gate_waits(v) {
+        return waits;
+    }
+    let weighed = |token: &str| token == "Stabilising" || token == "Omega" || token.starts_with("Trouble:");
+    let blocks: Vec<Block> = blocks(v).into_iter().filter(|block| !weighed(&block.token)).collect();
+    if let Some(first) = blocks.first() {
+        let waiting = blocks.iter().map(|block| block.waiting.clone()).collect();
+        return Tried::wait(RULE, first.token.clone(), first.because.clone(), waiting);
+    }
+    let limit = behavior::limit(Way::Down, &v.spec().behavior.scale_down, desired, &v.m.changes, v.now());
+    let to = limit.map_or(most, |limit| most.max(limit)).min(v.spec().max_replicas);
+    if to >= desired {
+        let text = format!("the pool leaves {most} of {desired}; the rate of change is used up");
+        return Tried::wait(RULE, "RateLimited", text, vec!["the policy period".into()]);
+    }
+    Tried::yes(Proposal {
+        action: RULE,
+        plan: Plan::Scale { from: desired, to },
+        why: "PoolShare".into(),
+        reasoning: format!("{desired} → {to}: the pool's other members gain more by the difference"),
+        proof: None,
+        confidence: v.keep(to).and_then(confidence::calibrated),
+        // A budget is a limit: what is given back is not given because it is not needed.
+        exempt: true,
+        want: Some(most),
         provisional: false,
     })
 }

@@ -136,6 +136,8 @@ fn reactive(v: &View<'_>) -> (Vec<Asked>, Vec<String>) {
         let to = (cpu * f64::from(w.ready) / v.spec().targets.cpu_target).ceil() as i32;
         if v.m.cpu_hot < turns {
             pending.push(format!("{text} for {} of {turns} turns", v.m.cpu_hot));
+        } else if !v.speaks_of_now(&SignalName::CPU) {
+            pending.push(format!("{text}; sampled before the pods added last could show"));
         } else if to > w.desired {
             asked.push(Asked { why: "Reactive:cpu", to, text });
         } else {
@@ -149,6 +151,8 @@ fn reactive(v: &View<'_>) -> (Vec<Asked>, Vec<String>) {
             pending.push(format!("{text} for {} of {turns} turns", v.m.latency_double));
         } else if w.ready < w.desired {
             pending.push(format!("{text}; {} pods under way", w.desired - w.ready));
+        } else if !v.speaks_of_now(&SignalName::LATENCY) {
+            pending.push(format!("{text}; sampled before the pods added last could show"));
         } else {
             // No model of latency: as much more as it is over the bound, and at least one.
             let to = (f64::from(w.desired) * latency / bound).ceil() as i32;

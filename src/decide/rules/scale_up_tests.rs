@@ -165,8 +165,16 @@ fn the_forecast_needs_its_own_reading_only() {
     assert_eq!(d.action, Action::ScaleUp, "latency is not what the model reads");
     let d = Story::new().needs(8).reading(SignalName::CPU, Reading::Missing).decide();
     expect(&d, Action::Noop, "Missing:cpu");
-    let queue =
-        Capacity::Queue { mean: 60.0, sd: 1.0, service: 0.1, variability: 1.0, slots: 1.0, target: 1.0 };
+    let queue = Capacity::Queue {
+        mean: 60.0,
+        sd: 1.0,
+        service: 0.1,
+        variability: 1.0,
+        slots: 1.0,
+        base: 0.28,
+        target: 1.0,
+        bound: 1.0,
+    };
     let queued = |story: Story| story.with(|s| s.picture.capacity = Some(queue));
     let d = queued(Story::new().fresh(SignalName::THROUGHPUT, 60.0)).decide();
     expect(&d, Action::ScaleUp, "Forecast");
