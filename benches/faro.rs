@@ -16,7 +16,10 @@
     reason = "a benchmark fails by panicking, and it measures time"
 )]
 
-use std::path::{Path, PathBuf};
+#[path = "common/trace.rs"]
+mod trace;
+
+use std::path::PathBuf;
 use std::time::Instant;
 
 use matverse::api::scaling::MatVerseScalingSpec;
@@ -64,41 +67,17 @@ fn options() -> Options {
     options
 }
 
-/// Requests of each minute, one list a service.
-fn trace(path: &Path) -> Vec<Vec<u32>> {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let rows: Vec<Vec<u32>> = text
-        .lines()
-        .skip(1)
-        .map(|line| {
-            line.split(',')
-                .skip(1)
-                .map(|n| n.trim().parse::<f64>().expect("a count").round() as u32)
-                .collect()
-        })
-        .collect();
-    (0..rows[0].len()).map(|i| rows.iter().map(|row| row[i]).collect()).collect()
-}
-
 fn days(options: &Options) -> Vec<(String, Vec<Vec<u32>>)> {
-    let folder = options.data.join("faro");
-    let mut names: Vec<String> = std::fs::read_dir(&folder)
-        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()))
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "csv"))
-        .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
-    let evaluation: Vec<String> =
-        names.iter().filter(|name| name.starts_with("evaluation")).cloned().collect();
-    let chosen = if !options.days.is_empty() {
-        options.days.clone()
-    } else if evaluation.is_empty() {
-        names
-    } else {
-        evaluation
+    let all = trace::days(&options.data.join("faro")).unwrap();
+    let named = |name: &str| {
+        if options.days.is_empty() {
+            name.starts_with("evaluation")
+        } else {
+            options.days.iter().any(|d| d == name)
+        }
     };
-    chosen.into_iter().map(|day| (day.clone(), trace(&folder.join(format!("{day}.csv"))))).collect()
+    let chosen: Vec<_> = all.iter().filter(|(name, _)| named(name)).cloned().collect();
+    if chosen.is_empty() { all } else { chosen }
 }
 
 /// A policy, or the product with part of its spec changed.

@@ -410,6 +410,13 @@ pub(super) fn standing_notices(s: &Situation, w: &Workload) -> Vec<Notice> {
             format!("{} also scale the Deployment; replicas are left to them", w.other_scalers.join(", "));
         said.push(notice("ScalerConflict", text));
     }
+    if let Some(share) = s.standing.pool.as_ref().filter(|share| share.short) {
+        let text = format!(
+            "the minimums of pool {} exceed its budget, so nobody shrinks for it; raise its maxReplicas or lower minReplicas",
+            share.pool
+        );
+        said.push(notice("Degraded", text));
+    }
     if !s.observed.evidence.frozen.is_empty() {
         let names: Vec<_> = s.observed.evidence.frozen.iter().map(ToString::to_string).collect();
         let text =

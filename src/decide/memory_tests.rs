@@ -1,6 +1,7 @@
 //! What is remembered: edits, streaks, windows, trials, and that nothing grows without bound.
 
 use super::*;
+use crate::decide::situation::PoolShare;
 use crate::decide::testing::{Story, at, because, expect, notices, revision};
 use crate::observe::reading::Reading;
 
@@ -303,4 +304,13 @@ fn cooldown_follows_what_it_should_and_is_never_shortened() {
     assert_eq!(Story::new().needs(8).decide().memory.cooldown_until, None);
     let none = Story::bad_rollout().with(|s| s.spec.cooldown_seconds = 0);
     assert_eq!(none.decide().memory.cooldown_until, None);
+}
+
+#[test]
+fn a_pool_that_cannot_hold_its_minimums_is_said() {
+    let share = |short| PoolShare { pool: "batch".into(), most: 5, short };
+    for (short, said) in [(true, 1), (false, 0)] {
+        let d = Story::new().needs(5).with(|s| s.standing.pool = Some(share(short))).decide();
+        assert_eq!(d.notices.iter().filter(|n| n.message.contains("pool batch")).count(), said);
+    }
 }

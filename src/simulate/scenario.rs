@@ -58,6 +58,8 @@ pub struct Row {
     pub desired: [i32; 2],
     /// What was done.
     pub action: &'static str,
+    /// How sure the product is of it.
+    pub confidence: Option<f64>,
     /// Why, in a line.
     pub why: String,
 }
@@ -256,6 +258,7 @@ fn rows(at: f64, seen: &[Seen], counts: &[i32], ours: Option<&Ours>) -> Vec<Row>
             ready: one.ready,
             desired: [one.desired, *count],
             action: action.as_str(),
+            confidence: decision.and_then(|d| d.confidence),
             why: decision.map_or_else(String::new, |d| format!("{}: {}", d.why, d.reasoning)),
         }
     };

@@ -1,0 +1,41 @@
+//! The hot step allocates nothing; a whole turn allocates a bounded number of times, however long it has run.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "../benches/common/turns.rs"]
+mod turns;
+
+use allocation_counter::measure;
+use turns::{HotStep, pilot};
+
+#[test]
+fn predict_and_update_allocate_nothing() {
+    let mut step = HotStep::warm();
+    let seen = measure(|| {
+        for _ in 0..1000 {
+            std::hint::black_box(step.next());
+        }
+    });
+    assert_eq!(seen.count_total, 0, "{} allocations in 1000 steps", seen.count_total);
+}
+
+#[test]
+fn a_turn_keeps_nothing_and_allocates_no_more_with_time() {
+    let (mut pilot, mut feed) = pilot();
+    let mut turns = |n: u64| {
+        let fed: Vec<_> = (0..n).map(|_| feed.next()).collect();
+        measure(|| {
+            for observed in fed {
+                std::hint::black_box(pilot.turn(observed));
+            }
+        })
+    };
+    let (early, late) = (turns(500), turns(500));
+    println!("{} allocations a turn", late.count_total / 500);
+    assert!(
+        late.count_total <= early.count_total * 11 / 10,
+        "{} then {}",
+        early.count_total,
+        late.count_total
+    );
+}
