@@ -9,7 +9,7 @@ TRIPLE  := x86_64-unknown-linux-gnu
 # A static binary needs its own build of every dependency, so it is kept across checkouts.
 STATIC  := $(CACHE)/target-image/$(TRIPLE)/release/matverse
 
-.PHONY: help test demo unit e2e lint fmt crds image coverage bench-phases up down clean
+.PHONY: help test demo unit e2e lint fmt crds image coverage bench-speed bench-quality up down clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,12 @@ image: ## the operator's image, as an archive, without a container engine
 
 coverage: ## line coverage of the pure rooms
 	@.ci/coverage
+
+bench-speed: ## the hot step of the filters, and a turn of orient and decide
+	cargo bench --locked --bench speed
+
+bench-quality: ## every benchmark of decisions; DATA=DIR names the data
+	for name in canary nab faro incidents calibration; do cargo bench --locked --bench $$name -- --data $(or $(DATA),../shared/data); done
 
 up: ## the test cluster
 	@e2e/cluster up && e2e/prometheus up

@@ -2,7 +2,7 @@
 //! a share p of the cases?
 //!
 //! The product runs each day of `DIR/faro` in the simulator. Every decision that states a confidence is a statement
-//! about its event: the p95 target is kept one horizon later with the count that results. Where the count has been
+//! about its event: the p95 target is kept once the count that results serves. Where the count has been
 //! changed again by then the event cannot be seen, and the statement is left out. The diagram is written to
 //! `target/calibration.svg`.
 
@@ -20,8 +20,9 @@ use plotters::prelude::*;
 use reliability::{Statement, bins, ece, isotonic, mapped, right_above};
 use serde_json::json;
 
-/// Ticks of 10 s from a decision to its event: a pod's start of 35 s and one turn.
-const HORIZON: usize = 5;
+/// Ticks of 10 s from a decision to its event: a pod starts in 35 s, and the window of the signals is 30 s, so that what is
+/// read then is of the pods that were decided on.
+const HORIZON: usize = 8;
 /// p95 objective, ms.
 const OBJECTIVE: f64 = 720.0;
 

@@ -20,6 +20,10 @@ const CAP: f64 = 10.0;
 #[derive(Clone, Debug)]
 pub struct Monitor {
     window: [f64; WINDOW],
+    /// Of the window; added up anew each time round, so that rounding does not gather.
+    sum: f64,
+    /// For the present count.
+    band: (f64, f64),
     next: usize,
     count: usize,
     seconds_above: f64,
@@ -27,24 +31,39 @@ pub struct Monitor {
 
 impl Default for Monitor {
     fn default() -> Self {
-        Self { window: [0.0; WINDOW], next: 0, count: 0, seconds_above: 0.0 }
+        Self {
+            window: [0.0; WINDOW],
+            sum: 0.0,
+            band: (0.0, f64::INFINITY),
+            next: 0,
+            count: 0,
+            seconds_above: 0.0,
+        }
     }
 }
 
 impl Monitor {
     /// Takes in one normalised innovation squared, `dt` seconds after the one before.
     pub fn push(&mut self, nis: f64, dt: f64) {
-        self.window[self.next] = if nis.is_finite() { nis.min(CAP) } else { CAP };
+        let nis = if nis.is_finite() { nis.min(CAP) } else { CAP };
+        self.sum += nis - self.window[self.next];
+        self.window[self.next] = nis;
         self.next = (self.next + 1) % WINDOW;
-        self.count = (self.count + 1).min(WINDOW);
-        let above = self.count >= ENOUGH && self.mean() > band(self.count).1;
+        if self.next == 0 {
+            self.sum = self.window.iter().sum();
+        }
+        if self.count < WINDOW {
+            self.count += 1;
+            self.band = band(self.count);
+        }
+        let above = self.count >= ENOUGH && self.mean() > self.band.1;
         self.seconds_above = if above { self.seconds_above + dt.max(0.0) } else { 0.0 };
     }
 
     /// Mean of the window; 0 when empty.
     #[must_use]
     pub fn mean(&self) -> f64 {
-        self.window[..self.count].iter().sum::<f64>() / self.count.max(1) as f64
+        self.sum / self.count.max(1) as f64
     }
 
     /// What the window says.
@@ -54,7 +73,7 @@ impl Monitor {
             Consistency::Unknown
         } else if self.seconds_above >= PATIENCE {
             Consistency::Overconfident
-        } else if self.mean() < band(self.count).0 {
+        } else if self.mean() < self.band.0 {
             Consistency::Underconfident
         } else {
             Consistency::Consistent
