@@ -80,9 +80,14 @@ fn a_steady_state_writes_nothing() {
     std::thread::sleep(Duration::from_secs(75));
     let version = || space.get("mvs/web")["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
     let events = || space.get("events.events.k8s.io")["items"].as_array().map(Vec::len);
-    let (before, told) = (version(), events());
-    std::thread::sleep(Duration::from_secs(30));
-    assert_eq!(version(), before, "status was written although nothing changed");
+    let told = events();
+    // What is learned late (which model sizes, say) may still be told once.
+    let silent = (0..2).any(|_| {
+        let before = version();
+        std::thread::sleep(Duration::from_secs(30));
+        version() == before
+    });
+    assert!(silent, "status is written although nothing changes");
     assert_eq!(events(), told, "an event was written although nothing changed");
 }
 

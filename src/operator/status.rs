@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::conditions::{cut, is_ours, merge};
+use super::conditions::{Kind, Truth, cut, is_ours, merge};
 use super::memory::memory_to_status;
 use crate::api::scaling::{
     CurrentMetrics, ForecastStatus, LastDecision, MatVerseScalingSpec, MatVerseScalingStatus, RetuneStatus,
@@ -229,7 +229,11 @@ struct Gist<'a> {
 type ConditionGist<'a> = (&'a str, &'a str, &'a str, Option<i64>);
 
 fn condition_gist(condition: &Condition) -> ConditionGist<'_> {
-    (&condition.type_, &condition.status, &condition.reason, condition.observed_generation)
+    // A modest filter is as good as a consistent one, and a signal may go to and fro between the two.
+    let modest =
+        condition.type_ == Kind::ModelConsistent.as_str() && condition.status == Truth::True.as_str();
+    let reason = if modest { "" } else { &condition.reason };
+    (&condition.type_, &condition.status, reason, condition.observed_generation)
 }
 
 /// Every field is named, so that a new one must be placed.
