@@ -53,6 +53,7 @@ T
 start_kubelet() {
   # failCgroupV1: false — 1.34 is the last that runs on cgroup v1 unasked.
   # resolvConf: ""      — pods get the cluster's DNS alone.
+  # evictionHard: bytes — a share of a large, well filled disk is gigabytes, below which no pod is started.
   cat >"$RUN/kubelet.yaml" <<Y
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
@@ -71,7 +72,7 @@ clusterDomain: cluster.local
 clusterDNS: [$DNS_IP]
 resolvConf: ""
 imageGCHighThresholdPercent: 100
-evictionHard: {memory.available: 100Mi, nodefs.available: 1%, imagefs.available: 1%, nodefs.inodesFree: 1%}
+evictionHard: {memory.available: 100Mi, nodefs.available: 100Mi, imagefs.available: 100Mi, nodefs.inodesFree: 1%}
 nodeStatusUpdateFrequency: 5s
 syncFrequency: 10s
 registerNode: true

@@ -12,3 +12,4 @@ mod acts;
 mod evidence;
 mod process;
 mod respect;
+mod retune;

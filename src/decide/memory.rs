@@ -18,7 +18,7 @@ use super::situation::{
     Action, LastAct, Load, Memory, Notice, Plan, RetuneTrial, ScaleUpTrial, SeenTarget, Situation,
 };
 use super::view::{View, later, seconds, short};
-use crate::api::scaling::Enforcement;
+use crate::api::scaling::{Enforcement, Retune};
 use crate::observe::reading::SignalName;
 use crate::observe::workload::Workload;
 
@@ -417,6 +417,9 @@ pub(super) fn standing_notices(s: &Situation, w: &Workload) -> Vec<Notice> {
         );
         said.push(notice("Degraded", text));
     }
+    if let Some(why) = s.spec.retune.as_ref().and_then(|retune| untunable(retune, w)) {
+        said.push(notice("Degraded", format!("nothing is retuned: {why}")));
+    }
     if !s.observed.evidence.frozen.is_empty() {
         let names: Vec<_> = s.observed.evidence.frozen.iter().map(ToString::to_string).collect();
         let text =
@@ -431,6 +434,16 @@ pub(super) fn standing_notices(s: &Situation, w: &Workload) -> Vec<Notice> {
         said.push(notice("OmegaDisagrees", text));
     }
     said
+}
+
+/// Why a configured retune can do nothing, with the way out.
+fn untunable(retune: &Retune, w: &Workload) -> Option<String> {
+    let name = &retune.config_map_ref.name;
+    let Some(tunable) = &w.tunable else {
+        return Some(format!("ConfigMap {name} does not exist; create it or take retune out of the spec"));
+    };
+    let why = tunable.refused.as_ref()?;
+    Some(format!("ConfigMap {name}: {why}; it must be mutable, hold numbers and be mounted as a folder"))
 }
 
 #[cfg(test)]

@@ -69,6 +69,12 @@ pub fn decide(s: &Situation) -> Decision {
     let mut draft = Draft::new(s, memory.clone(), said);
     let v = View::new(s, w, &memory);
     draft.known(&v);
+    if lets_go(s, w)
+        && let Some(proposal) = retune::release(&v)
+    {
+        draft.give_back(proposal);
+        return draft.finish(Some(&v));
+    }
     if let Some(held) = hold::hold(s, Some(w), &memory) {
         draft.hold(held);
         return draft.finish(Some(&v));
@@ -77,9 +83,16 @@ pub fn decide(s: &Situation) -> Decision {
     draft.finish(Some(&v))
 }
 
-/// Gives back what is borrowed — an unsettled retune — for a resource that is deleted, paused or only to watch.
+/// Whether the owner has told us to keep our hands off, in a state where giving back can be recorded.
+fn lets_go(s: &Situation, w: &Workload) -> bool {
+    let hands_off = s.spec.paused || w.pause_requested || s.spec.enforcement != Enforcement::Act;
+    hands_off && s.standing.ledger_available && !s.standing.unresolved_act
+}
+
+/// Gives back what is borrowed — an unsettled retune — for a resource that is deleted.
 ///
 /// `None` where nothing is borrowed, or where it cannot be given back (the ConfigMap or the target is gone).
+/// [`decide`] does the same for a resource that is paused or only to watch.
 #[must_use]
 pub fn release(s: &Situation) -> Option<Decision> {
     let w = s.observed.workload.as_ref()?;
@@ -88,8 +101,7 @@ pub fn release(s: &Situation) -> Option<Decision> {
     let proposal = retune::release(&v)?;
     let mut draft = Draft::new(s, memory.clone(), said);
     draft.known(&v);
-    draft.rule(Tried::yes(proposal));
-    draft.may_act = true;
+    draft.give_back(proposal);
     Some(draft.finish(Some(&v)))
 }
 
@@ -175,6 +187,12 @@ impl<'a> Draft<'a> {
         }
         self.token = self.token.take().or(tried.token);
         self.proposal = tried.proposal;
+    }
+
+    /// The one act that needs no leave: what was borrowed goes back to its owner.
+    fn give_back(&mut self, proposal: Proposal) {
+        self.rule(Tried::yes(proposal));
+        self.may_act = true;
     }
 
     /// Below the mode's floor the action becomes a Noop; where nothing can be stated, nothing is certain enough.

@@ -38,8 +38,10 @@ pub enum LedgerError {
     /// The key is not the one that signed the ledger, or none. A person decides.
     #[error("{0}")]
     Key(#[from] KeyError),
-    /// Segments exist, and no tail. A person decides.
-    #[error("the ledger's tail is gone, its segments are not")]
+    /// There was a tail once, and there is none now. A person decides.
+    #[error(
+        "the ledger's tail is gone, its other objects are not; bring it back from a backup, or move those away to found a new ledger"
+    )]
     TailVanished,
     /// A segment stands in the way, or one is missing. A person decides.
     #[error("the ledger is stopped: {0}")]

@@ -53,6 +53,8 @@ pub struct Head {
 struct Shared {
     head: Head,
     trouble: Option<String>,
+    /// Whether that trouble is for good.
+    lost: bool,
     open: Vec<(u64, Open)>,
 }
 
@@ -218,6 +220,12 @@ impl Ledger {
         self.read(|shared| shared.trouble.clone().map_or(Ok(()), Err))
     }
 
+    /// Whether this handle can never append again, so that the ledger must be opened anew.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.queue.is_closed() || self.read(|shared| shared.lost)
+    }
+
     /// The newest state.
     #[must_use]
     pub fn head(&self) -> Head {
@@ -253,6 +261,7 @@ fn snapshot(writer: &Writer) -> Shared {
             sealed: tail.sealed(),
         },
         trouble: writer.trouble().map(ToString::to_string),
+        lost: writer.trouble().is_some_and(LedgerError::is_final),
         open: writer.open_intents().iter().map(|(index, open)| (*index, open.clone())).collect(),
     }
 }

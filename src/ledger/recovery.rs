@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  GET tail ─► verify ─► open intents (tail, and those that a note carries over from sealed segments)
-//!      │ none, and no segment either                └► append epoch: every older leader's next append fails
+//!      │ none, nor segment, nor `founded`           └► append epoch: every older leader's next append fails
 //!      └► CREATE tail with genesis
 //! ```
 
@@ -18,7 +18,7 @@ use super::settings::Settings;
 use super::statement::{Body, Entry, EntryError, Intent, Parts, Predicate};
 use super::states::{EntryRef, Outcome};
 use super::store::{Store, StoreError};
-use super::tail::{SEGMENT_PREFIX, Segment, TAIL, Tail, TailError, segment_name};
+use super::tail::{FOUNDED, FOUNDED_KEYS, SEGMENT_PREFIX, Segment, TAIL, Tail, TailError, segment_name};
 
 /// What a new leader found, and has to conclude before it decides anything about those targets.
 #[derive(Clone, Debug)]
@@ -86,6 +86,7 @@ pub async fn find(
     };
     let keys = std::slice::from_ref(signer.verifier());
     let tail = Tail::parse(origin, &object.data, keys)?;
+    remember(store, signer).await?;
     let mut state = Found {
         version: object.resource_version,
         recorded_at: Timestamp::MIN,
@@ -130,6 +131,15 @@ pub async fn find(
     Ok(Some(state))
 }
 
+/// Leaves behind that there is a tail, so that one that vanishes is not founded anew in silence.
+async fn remember(store: &dyn Store, signer: &Signer) -> Result<(), LedgerError> {
+    let data = BTreeMap::from([(FOUNDED_KEYS[0].to_owned(), signer.verifier().to_string())]);
+    match store.create(FOUNDED, &data, true).await {
+        Ok(_) | Err(StoreError::AlreadyExists) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Founds the ledger: a tail with its genesis.
 async fn found(
     store: &dyn Store,
@@ -138,7 +148,8 @@ async fn found(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    if store.list().await?.iter().any(|object| object.name.starts_with(SEGMENT_PREFIX)) {
+    let ours = |name: &str| name == FOUNDED || name.starts_with(SEGMENT_PREFIX);
+    if store.list().await?.iter().any(|object| ours(&object.name)) {
         return Err(LedgerError::TailVanished);
     }
     let body = Body::Genesis { origin: origin.to_owned(), key: signer.verifier().to_string() };

@@ -1,4 +1,5 @@
-//! The stored forms: the ConfigMap `tail`, which grows, and the segments `seg-<START>`, which never change.
+//! The stored forms: the ConfigMap `tail`, which grows, the segments `seg-<START>`, which never change, and
+//! `founded`, which says that there was a tail before there was any segment.
 //!
 //! ```text
 //!   seg-000000000000   seg-000000000031            tail
@@ -21,6 +22,10 @@ use super::text;
 pub const TAIL: &str = "tail";
 /// Prefix of the immutable ones.
 pub const SEGMENT_PREFIX: &str = "seg-";
+/// Name of the immutable one that stands since the ledger's first opening.
+pub const FOUNDED: &str = "founded";
+/// Its keys: the verifier key of the ledger, with the origin in it.
+pub const FOUNDED_KEYS: [&str; 1] = ["key"];
 /// Keys of the tail.
 pub const TAIL_KEYS: [&str; 6] = ["checkpoint", "entries", "epoch", "frontier", "sealed", "size"];
 /// Keys of a segment.

@@ -184,7 +184,7 @@ async fn keep_ledger(world: Arc<World>, health: Arc<Health>, mut ending: watch::
     let mut rest = REOPEN.0;
     loop {
         // Troubles that pass are the writer's own to wait out; what is closed or lost is opened anew.
-        if world.ledger.is_closed() {
+        if world.ledger.is_closed() && world.leadership.is_leader() {
             match open(&world).await {
                 Ok(ledger) => {
                     health.ledger_key(LedgerKey::Right);
@@ -193,6 +193,7 @@ async fn keep_ledger(world: Arc<World>, health: Arc<Health>, mut ending: watch::
                     world.ledger.set(Ok(ledger));
                     rest = REOPEN.0;
                 }
+
                 Err(error) => {
                     let why = error.to_string();
                     tracing::error!(%error, kind = error.kind(), "the ledger cannot be opened; no acts");
@@ -202,9 +203,10 @@ async fn keep_ledger(world: Arc<World>, health: Arc<Health>, mut ending: watch::
                 }
             }
         }
+        // A writer that steps down says so to its callers alone, so an open door is looked at as well.
         tokio::select! {
             () = world.ledger.shut() => {}
-            () = tokio::time::sleep(rest), if world.ledger.is_closed() => {}
+            () = tokio::time::sleep(rest) => {}
             _ = ending.changed() => return,
         }
     }

@@ -69,9 +69,10 @@ impl LedgerDoor {
         Ok(ledger)
     }
 
-    /// Whether it must be opened (again).
+    /// Whether it must be opened (again): it is closed, or its writer has stepped down for good.
     pub fn is_closed(&self) -> bool {
-        self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner).is_err()
+        let state = self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        state.as_ref().map_or(true, |ledger| ledger.is_lost())
     }
 
     /// A turn closes the door: it is opened anew at once.

@@ -5,7 +5,7 @@
 // A request waits for one of WORKERS workers, which holds it for a log-normal
 // service time; so latency rises with load as it does in a real service, and
 // more pods or a shorter service time are what helps. The sizes come from the
-// environment (see configFromEnv); a live setting comes from a mounted file
+// environment (see configFromEnv); a live setting comes from a mounted folder
 // (see settings.go); faults are built in (see faults).
 package main
 
@@ -62,7 +62,8 @@ type config struct {
 	cpu       time.Duration // CPU a request burns
 	startup   time.Duration // until ready
 	drain     time.Duration // from SIGTERM until new requests are refused
-	settings  string
+	curvature float64       // how much a wrong batch costs
+	settings  string        // the folder of live settings
 }
 
 func configFromEnv() (config, error) {
@@ -95,7 +96,8 @@ func configFromEnv() (config, error) {
 		cpu:       ms(number("CPU_MS", 2, 0, 1000)),
 		startup:   ms(1000 * number("STARTUP_SECONDS", 6, 0, 600)),
 		drain:     ms(1000 * number("DRAIN_SECONDS", 3, 0, 600)),
-		settings:  text("SETTINGS", "/etc/shop/settings"),
+		curvature: number("CURVATURE", .8, 0, 1000),
+		settings:  text("SETTINGS", "/etc/shop"),
 	}
 	return c, all
 }
@@ -208,7 +210,7 @@ func (s *shop) work(ctx context.Context) int {
 	}
 	began := time.Now()
 	burnCPU(s.cpu + s.burn)
-	mean := s.service.Seconds() * slowdown(s.batch.value())
+	mean := s.service.Seconds() * slowdown(s.batch.value(), s.curvature)
 	time.Sleep(lognormal(mean, s.sigma) - time.Since(began))
 	<-s.slots
 

@@ -126,7 +126,7 @@ pub(crate) fn undo(v: &View<'_>, trouble: &str) -> Option<Proposal> {
     (!v.s.standing.facts_behind).then(|| restoration(v, trial, &why))?
 }
 
-/// The plan that gives back what a trial borrowed, whatever the rules say: for deletion and pause.
+/// The plan that gives back what a trial borrowed, whatever the rules say: for deletion, pause and `Observe`.
 pub(crate) fn release(v: &View<'_>) -> Option<Proposal> {
     restoration(v, v.m.retune_trial.as_ref()?, "the resource lets go")
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::api::scaling::Enforcement;
 use crate::decide::GateView;
 use crate::decide::situation::{Action, Decision, Holds, Plan, RetuneSlope};
 use crate::decide::testing::{Story, at, because, expect, notices};
@@ -276,6 +277,8 @@ fn a_config_map_that_is_gone_or_refused_keeps_the_trial_in_mind() {
         on_trial(120).workload(|w| w.tunable.as_mut().unwrap().refused = Some("immutable".into())).decide();
     expect(&d, Action::Noop, "RetuneRefused");
     assert!(because(&d, Action::Retune).contains("immutable"));
+    let said = d.notices.iter().find(|notice| notice.reason == "Degraded").unwrap();
+    assert!(said.message.contains("ConfigMap knobs: immutable; it must be mutable"), "{said:?}");
 }
 
 #[test]
@@ -287,9 +290,8 @@ fn retune_taken_out_of_the_spec_gives_back_what_it_borrowed() {
 fn release_gives_back_whatever_the_rules_say() {
     let paused = on_trial(10).with(|s| {
         s.spec.paused = true;
-        s.spec.enforcement = crate::api::scaling::Enforcement::Observe;
+        s.spec.enforcement = Enforcement::Observe;
     });
-    expect(&paused.decide(), Action::Noop, "Paused");
     let d = crate::decide::release(&paused.s).unwrap();
     expect(&d, Action::Retune, "Restore");
     assert!(d.act && d.memory.retune_trial.is_none());
@@ -297,6 +299,26 @@ fn release_gives_back_whatever_the_rules_say() {
     assert_eq!(crate::decide::release(&falling().s), None);
     assert_eq!(crate::decide::release(&on_trial(10).workload(|w| w.tunable = None).s), None);
     assert_eq!(crate::decide::release(&on_trial(10).with(|s| s.observed.workload = None).s), None);
+}
+
+#[test]
+fn hands_off_gives_back_once_and_then_holds() {
+    let paused = on_trial(10).with(|s| s.spec.paused = true);
+    let watching = on_trial(10).with(|s| s.spec.enforcement = Enforcement::Observe);
+    let asked = on_trial(10).workload(|w| w.pause_requested = true);
+    for (story, then) in [(paused, "Paused"), (watching, "Observe"), (asked, "Paused")] {
+        let d = story.decide();
+        expect(&d, Action::Retune, "Restore");
+        assert!(d.act, "{d:#?}");
+        assert_eq!(set(&d), Some(("a", "0.52", "0.5", true)));
+        let after = story.after(&d, 15).decide();
+        assert!(!after.act && after.why == then || after.action == Action::Noop, "{after:#?}");
+    }
+    // What cannot be recorded is not done, not even this.
+    let closed = on_trial(10).with(|s| (s.spec.paused, s.standing.ledger_available) = (true, false)).decide();
+    expect(&closed, Action::Noop, "Paused");
+    let open = on_trial(10).with(|s| (s.spec.paused, s.standing.unresolved_act) = (true, true)).decide();
+    expect(&open, Action::Noop, "Paused");
 }
 
 #[test]

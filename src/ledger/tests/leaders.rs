@@ -94,6 +94,25 @@ async fn another_key_a_changed_tail_or_a_vanished_one_opens_nothing() {
 }
 
 #[tokio::test]
+async fn a_tail_that_vanishes_before_the_first_segment_is_not_founded_anew() {
+    let store = MemoryStore::default();
+    open(&store, settings(), 0).await.unwrap();
+    store.remove("tail");
+    let error = open(&store.process(), settings(), 9).await.map(|_| ()).unwrap_err();
+    assert_eq!(error, LedgerError::TailVanished);
+    assert!(!store.objects().iter().any(|o| o.name == "tail"));
+    // A process that died between the two writes of the founding leaves a ledger all the same.
+    let store = MemoryStore::default();
+    let dying = store.process();
+    dying.fault_at(3, Fault::CrashBefore);
+    assert!(open(&dying, settings(), 0).await.is_err());
+    assert_eq!(store.objects().iter().map(|o| o.name.as_str()).collect::<Vec<_>>(), ["tail"]);
+    open(&store.process(), settings(), 1).await.unwrap();
+    assert!(store.objects().iter().any(|o| o.name == "founded" && o.immutable));
+    assert_eq!(audit(&store).verdict, Verdict::Good);
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_looked_up() {
     for fault in [Fault::LoseAnswer, Fault::LoseRequest, Fault::Conflict] {
         let store = MemoryStore::default();

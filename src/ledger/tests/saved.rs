@@ -109,7 +109,8 @@ fn every_byte(text: &str, store: &MemoryStore) {
     let lines: Vec<(u64, String)> = store
         .objects()
         .iter()
-        .flat_map(|object| object.data["entries"].lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|object| object.data.get("entries"))
+        .flat_map(|entries| entries.lines().map(str::to_owned).collect::<Vec<_>>())
         .enumerate()
         .map(|(index, line)| (index as u64, line))
         .collect();

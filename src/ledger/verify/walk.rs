@@ -7,7 +7,7 @@ use super::{Finding, Request, Saved, Severity, Signatures};
 use crate::ledger::checkpoint::SignedCheckpoint;
 use crate::ledger::merkle::{Frontier, Hash, leaf_hash};
 use crate::ledger::statement::Parts;
-use crate::ledger::tail::{SEGMENT_KEYS, TAIL, TAIL_KEYS, segment_start};
+use crate::ledger::tail::{FOUNDED, FOUNDED_KEYS, SEGMENT_KEYS, TAIL, TAIL_KEYS, segment_start};
 use crate::ledger::text;
 
 /// The one ConfigMap that every namespace has.
@@ -76,7 +76,8 @@ impl<'a> Walk<'a> {
         let mut objects: BTreeMap<&str, &'a Saved> = BTreeMap::new();
         let mut namespace = None;
         for object in self.request.objects.iter().filter(|object| object.name != ROOT_CA) {
-            if object.name != TAIL && segment_start(&object.name).is_none() {
+            let known = [TAIL, FOUNDED].contains(&object.name.as_str());
+            if !known && segment_start(&object.name).is_none() {
                 self.tampered(&object.name, "not an object of the ledger");
             } else if objects.insert(&object.name, object).is_some() {
                 self.tampered(&object.name, "there are two of it");
@@ -91,6 +92,10 @@ impl<'a> Walk<'a> {
                 self.segments += 1;
                 stretches.extend(self.segment(start, object));
             }
+        }
+        match objects.get(FOUNDED) {
+            Some(object) => self.founded(object),
+            None => self.findings.push(Finding::incomplete(FOUNDED, "missing")),
         }
         let mut tail = None;
         match objects.get(TAIL) {
@@ -114,6 +119,18 @@ impl<'a> Walk<'a> {
         }
         for key in keys.iter().filter(|key| !object.data.contains_key(**key)) {
             self.tampered(&format!("{}/{key}", object.name), "missing");
+        }
+    }
+
+    /// Its key must be one of those that count; nothing else rests on it.
+    fn founded(&mut self, object: &'a Saved) {
+        self.keys(object, FOUNDED_KEYS);
+        let Some(key) = object.data.get(FOUNDED_KEYS[0]) else { return };
+        if !self.request.keys.iter().any(|known| known.to_string() == *key) {
+            self.tampered("founded/key", "not a key of this ledger");
+        }
+        if !object.immutable {
+            self.tampered(FOUNDED, "not immutable");
         }
     }
 
