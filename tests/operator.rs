@@ -14,6 +14,8 @@ mod support;
 mod act;
 #[path = "operator/crash.rs"]
 mod crash;
+#[path = "operator/gates.rs"]
+mod gates;
 #[path = "operator/process.rs"]
 mod process;
 #[path = "operator/turns.rs"]

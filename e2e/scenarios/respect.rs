@@ -1,6 +1,6 @@
 //! What the operator leaves alone, and how it says so.
 
-use crate::cluster::{Space, present, stays, until};
+use crate::cluster::{Space, present, run, stays, until};
 use crate::workload::{mvs, shop};
 
 fn why(space: &Space, name: &str) -> String {
@@ -67,6 +67,59 @@ fn another_scaler_and_an_older_claim() {
     space.apply(&mvs("later", "web", "  minReplicas: 4"));
     until(30, "the newer is not ready", || (space.condition("later", "Ready").0 == "False").then_some(()));
     stays(5, "the older rules", || space.replicas("web") == 2);
+}
+
+/// A definition of somebody else's kind, installed for the time of a scenario.
+struct Definition(String);
+
+impl Definition {
+    fn new(group: &str, version: &str, plural: &str, kind: &str) -> Self {
+        let name = format!("{plural}.{group}");
+        let manifest = format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {name}}}\nspec:\n  \
+             group: {group}\n  scope: Namespaced\n  names: {{plural: {plural}, kind: {kind}}}\n  versions:\n  \
+             - {{name: {version}, served: true, storage: true, schema: {{openAPIV3Schema: {{type: object, \
+             x-kubernetes-preserve-unknown-fields: true}}}}}}\n"
+        );
+        run("kubectl", &["apply", "-f", "-"], Some(&manifest)).unwrap();
+        let crd = format!("crd/{name}");
+        run("kubectl", &["wait", "--for=condition=Established", &crd, "--timeout=30s"], None).unwrap();
+        Self(name)
+    }
+}
+
+impl Drop for Definition {
+    fn drop(&mut self) {
+        let _ = run("kubectl", &["delete", "crd", &self.0, "--wait=false"], None);
+    }
+}
+
+#[test]
+fn the_owners_that_others_bring_are_seen_although_their_kinds_come_later() {
+    if !present() {
+        return;
+    }
+    let _kinds = [
+        Definition::new("keda.sh", "v1alpha1", "scaledobjects", "ScaledObject"),
+        Definition::new("flagger.app", "v1beta1", "canaries", "Canary"),
+    ];
+    let space = Space::new("e2e-owners");
+    space.apply(
+        "apiVersion: keda.sh/v1alpha1\nkind: ScaledObject\nmetadata: {name: queue}\nspec: {scaleTargetRef: {name: web}}\n---\n\
+         apiVersion: flagger.app/v1beta1\nkind: Canary\nmetadata: {name: shop}\nspec: {targetRef: {kind: Deployment, name: api}}\n",
+    );
+    for name in ["web", "api"] {
+        space.apply(&shop(name, "v1", 2, 0));
+        space.apply(&mvs(name, name, "  minReplicas: 1\n  maxReplicas: 3"));
+    }
+    // The watch of a kind that was absent asks again within half a minute.
+    for name in ["web", "api"] {
+        until(60, "ScalerConflict", || (space.condition(name, "ScalerConflict").0 == "True").then_some(()));
+    }
+    space.kubectl(&["patch", "mvs", "web", "--type=merge", "-p", r#"{"spec":{"minReplicas":3}}"#]);
+    stays(5, "replicas are KEDA's", || space.replicas("web") == 2);
+    space.kubectl(&["delete", "scaledobject", "queue"]);
+    until(40, "KEDA's object is gone", || (space.replicas("web") == 3).then_some(()));
 }
 
 #[test]

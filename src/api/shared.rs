@@ -98,4 +98,8 @@ pub struct LedgerStatus {
     /// Root of that checkpoint, base64.
     #[schemars(length(max = TOKEN_MAX))]
     pub root: String,
+    /// What that entry says of a gate, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TOKEN_MAX))]
+    pub decision: Option<String>,
 }

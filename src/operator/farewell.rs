@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::json;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use serde_json::{Value, json};
 
 use super::turn::{self, Life, TurnError};
 use super::world::World;
 use crate::api::MatVerseScaling;
+use crate::api::scaling::MatVerseScalingStatus;
 use crate::decide;
 use crate::observe::SignalPlan;
 
@@ -51,6 +53,33 @@ pub async fn turn(world: &World, resource: &MatVerseScaling, life: &mut Life) ->
             Some(Duration::from_secs(5))
         }
     }
+}
+
+/// A resource that this version cannot read and that is being deleted, reduced to what giving back needs: its target
+/// and its memory. `None` where it owes nothing to anybody.
+///
+/// # Errors
+/// The API server did not answer.
+pub async fn salvage(world: &World, metadata: &ObjectMeta) -> Result<Option<MatVerseScaling>, TurnError> {
+    let finalizers = metadata.finalizers.as_deref().unwrap_or_default();
+    if metadata.deletion_timestamp.is_none() || !finalizers.iter().any(|f| f == FINALIZER) {
+        return Ok(None);
+    }
+    let kind = ApiResource::erase::<MatVerseScaling>(&());
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<DynamicObject> = Api::namespaced_with(world.client.clone(), namespace, &kind);
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let Some(raw) = super::target::bounded(api.get_opt(name)).await? else { return Ok(None) };
+    // A target that cannot be read is one that is not there, and counts as restored.
+    let target = raw.data.pointer("/spec/targetRef/name").and_then(Value::as_str).unwrap_or_default();
+    let retune = raw.data.pointer("/status/retune").cloned().unwrap_or_default();
+    let status = serde_json::from_value(json!({ "retune": retune })).unwrap_or_else(|error| {
+        tracing::error!(%namespace, %name, %error, "what it borrowed cannot be read; nothing is given back");
+        MatVerseScalingStatus::default()
+    });
+    let spec = serde_json::from_value(json!({"targetRef": {"name": target}}))
+        .map_err(|error| TurnError::Invalid(vec![error.to_string()]))?;
+    Ok(Some(MatVerseScaling { metadata: raw.metadata, spec, status: Some(status) }))
 }
 
 async fn give_back(world: &World, resource: &MatVerseScaling, life: &mut Life) -> Result<bool, TurnError> {

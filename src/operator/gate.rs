@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::conditions::cut;
 use super::events::Announced;
 use super::fleet;
 use super::report::reference;
@@ -148,23 +149,24 @@ fn count(readings: &Readings, started: Option<Timestamp>, samples: &mut BTreeSet
 async fn record(
     world: &World,
     gate: &OmegaGate,
-    decision: &GateDecision,
+    change: GateChange,
     stood: &OmegaGateStatus,
     now: Timestamp,
     recorded: &mut Option<String>,
 ) -> Option<EntryRef> {
+    // What the ledger says, which is not what status says where an answer could not be recorded.
     let known = recorded.get_or_insert_with(|| {
-        let last = stood.ledger.as_ref().and(stood.decision.clone());
+        let last = stood.ledger.as_ref().and_then(|entry| entry.decision.clone());
         last.unwrap_or_else(|| GateAnswer::Unknown.as_str().to_owned())
     });
-    let answer = decision.decision.as_str();
-    if known == answer || !world.leadership.is_leader() {
+    let answer = change.decision.clone();
+    if *known == answer || !world.leadership.is_leader() {
         return None;
     }
     let ledger = world.ledger.get().ok()?;
-    match ledger.gate(change(gate, decision), now).await {
+    match ledger.gate(change, now).await {
         Ok(entry) => {
-            answer.clone_into(known);
+            *known = answer;
             Some(entry)
         }
         Err(error) => {
@@ -174,13 +176,16 @@ async fn record(
     }
 }
 
-fn change(gate: &OmegaGate, decision: &GateDecision) -> GateChange {
+/// What there is to record: the decision, or that there can be none.
+fn change(gate: &OmegaGate, found: &Found<'_>) -> GateChange {
     let value = |g: &GateResult| GateValue {
         name: g.name.clone(),
         value: g.value,
         threshold: g.threshold,
         pass: g.pass == Pass::Yes,
     };
+    let mut reason = found.decision.map_or_else(|| found.invalid.join("; "), |d| d.reasoning.clone());
+    cut(&mut reason, 1024);
     GateChange {
         object: ObjectRef {
             namespace: gate.namespace().unwrap_or_default(),
@@ -188,9 +193,11 @@ fn change(gate: &OmegaGate, decision: &GateDecision) -> GateChange {
             uid: gate.uid().unwrap_or_default(),
             target: gate.spec.target_ref.name.clone(),
         },
-        decision: decision.decision.as_str().to_owned(),
-        reason: decision.reasoning.clone(),
-        values: decision.gates.iter().filter(|g| g.pass != Pass::Off).map(value).collect(),
+        decision: found.decision.map_or(GateAnswer::Unknown, |d| d.decision).as_str().to_owned(),
+        reason,
+        values: found
+            .decision
+            .map_or_else(Vec::new, |d| d.gates.iter().filter(|g| g.pass != Pass::Off).map(value).collect()),
     }
 }
 
@@ -212,10 +219,7 @@ async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timesta
         gates: &gates,
         reasoning: &d.reasoning,
     });
-    let entry = match found.decision {
-        Some(decision) => record(world, gate, decision, &stood, now, &mut life.recorded).await,
-        None => None,
-    };
+    let entry = record(world, gate, change(gate, found), &stood, now, &mut life.recorded).await;
     let status = gate_status(
         &previous,
         &GateReport {

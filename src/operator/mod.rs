@@ -15,6 +15,7 @@ pub mod gate;
 pub mod health;
 pub mod leader;
 pub mod memory;
+pub mod owners;
 pub mod pools;
 mod report;
 pub mod run;

@@ -125,6 +125,7 @@ pub fn scaling_status(previous: &MatVerseScalingStatus, report: &Report) -> MatV
             index: entry.index,
             size: entry.size,
             root: entry.root.clone(),
+            decision: None,
         });
     }
     status

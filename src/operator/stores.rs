@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::owners::Owners;
 use crate::api::{MatVerseScaling, OmegaGate};
 
 /// A resource whose own text could not be read still has a name: it is refused, the watch goes on.
@@ -41,8 +42,10 @@ pub struct Scope {
     pub deployments: Store<Deployment>,
     /// Their revisions.
     pub replica_sets: Store<ReplicaSet>,
-    /// Other scalers.
+    /// Kubernetes' own scalers.
     pub hpas: Store<HorizontalPodAutoscaler>,
+    /// Scalers and release tools of others.
+    pub owners: Owners,
     /// When configuration changed; its content is read live, and only where it is tuned.
     pub config_maps: Store<PartialObjectMeta<ConfigMap>>,
 }
@@ -98,6 +101,7 @@ impl Stores {
                 scope.deployments.wait_until_ready(),
                 scope.replica_sets.wait_until_ready(),
                 scope.hpas.wait_until_ready(),
+                scope.owners.ready(),
                 scope.config_maps.wait_until_ready(),
             );
         }
@@ -129,7 +133,8 @@ impl Scope {
         watch(api(client, namespace.as_deref()), writer, tasks, |_, _| {});
         let (config_maps, writer) = reflector::store();
         watch(api::<PartialObjectMeta<ConfigMap>>(client, namespace.as_deref()), writer, tasks, |_, _| {});
-        Self { namespace, scalings, gates, deployments, replica_sets, hpas, config_maps }
+        let owners = Owners::start(client, namespace.as_deref(), &config(), tasks);
+        Self { namespace, scalings, gates, deployments, replica_sets, hpas, owners, config_maps }
     }
 }
 

@@ -141,7 +141,7 @@ fn owned_by(replica_set: &ReplicaSet, uid: &str) -> bool {
 }
 
 fn other_scalers(scope: &super::stores::Scope, namespace: &str, name: &str) -> Vec<String> {
-    scope
+    let hpas = scope
         .hpas
         .state_filter(|h| h.namespace().as_deref() == Some(namespace))
         .iter()
@@ -151,7 +151,8 @@ fn other_scalers(scope: &super::stores::Scope, namespace: &str, name: &str) -> V
                 .is_some_and(|s| s.scale_target_ref.kind == "Deployment" && s.scale_target_ref.name == name)
         })
         .map(|h| format!("HorizontalPodAutoscaler/{}", h.name_any()))
-        .collect()
+        .collect::<Vec<_>>();
+    [hpas, scope.owners.of(namespace, name)].concat()
 }
 
 /// Latest change, by somebody else, of a ConfigMap that the template names.

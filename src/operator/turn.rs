@@ -69,12 +69,23 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
         world.telemetry.forget(namespace, name);
         return None;
     };
+    let salvaged;
     let resource = match &found.0 {
         Ok(resource) => resource,
-        Err(invalid) => {
-            report::unreadable(world, namespace, name, &invalid.error).await;
-            return Some(Duration::from_secs(60));
-        }
+        Err(invalid) => match farewell::salvage(world, &invalid.metadata).await {
+            Ok(Some(resource)) => {
+                salvaged = resource;
+                &salvaged
+            }
+            Ok(None) => {
+                report::unreadable(world, namespace, name, &invalid.error).await;
+                return Some(Duration::from_secs(60));
+            }
+            Err(error) => {
+                tracing::warn!(%namespace, %name, %error, "what it borrowed cannot be read yet");
+                return Some(Duration::from_secs(5));
+            }
+        },
     };
     if life.uid != resource.uid() {
         *life = Life::default();

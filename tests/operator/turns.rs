@@ -156,12 +156,21 @@ async fn two_resources_on_one_target_and_another_scaler_are_told_apart() {
             "spec": {"maxReplicas": 9, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "scaled"}}}),
     );
     stage.scaling("scaled", &json!({}));
+    stage.workload("queued", 1);
+    stage.server.put(
+        "scaledobjects",
+        json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "so", "namespace": NS},
+            "spec": {"scaleTargetRef": {"name": "queued"}}}),
+    );
+    stage.scaling("queued", &json!({}));
     let _operator = stage.start("a");
     until("the older acts", || stage.replicas("web") == 2).await;
     until("the newer says so", || stage.condition("second", "Ready").0 == "False").await;
     until("the other scaler is said", || !stage.status("scaled")["lastDecision"].is_null()).await;
+    until("KEDA's too", || stage.condition("queued", "ScalerConflict").0 == "True").await;
     turns(2).await;
     assert_eq!((stage.counts("web"), stage.counts("scaled")), (vec![1, 2], vec![1]));
+    assert_eq!(stage.counts("queued"), vec![1]);
 }
 
 #[tokio::test]
@@ -238,7 +247,7 @@ async fn a_deleted_resource_gives_back_what_it_borrowed_and_goes() {
 
 #[tokio::test]
 async fn a_deleted_resource_does_not_hang_on_what_is_gone_or_another_owns() {
-    for case in ["no target", "no configmap", "theirs", "invalid", "not configured"] {
+    for case in ["no target", "no configmap", "theirs", "invalid", "unreadable", "not configured"] {
         let stage = Stage::set().await;
         borrowed(&stage);
         match case {
@@ -248,6 +257,11 @@ async fn a_deleted_resource_does_not_hang_on_what_is_gone_or_another_owns() {
             "invalid" => stage.server.edit("matversescalings", NS, "web", |m| {
                 m["spec"]["profile"] = json!("nobody-wrote-it");
             }),
+            // As an older or newer version of the kind may have left it.
+            "unreadable" => stage.server.edit("matversescalings", NS, "web", |m| {
+                m["spec"]["mode"] = json!({"reckless": true});
+                m["status"]["cooldownUntil"] = json!(7);
+            }),
             _ => stage.server.edit("matversescalings", NS, "web", |m| m["spec"]["retune"] = json!(null)),
         }
         stage.server.delete("matversescalings", NS, "web");
@@ -255,7 +269,7 @@ async fn a_deleted_resource_does_not_hang_on_what_is_gone_or_another_owns() {
         until(case, || stage.server.get("matversescalings", NS, "web").is_none()).await;
         match case {
             "theirs" => assert_eq!(knob(&stage), "50"),
-            "invalid" | "not configured" => assert_eq!(knob(&stage), "10", "{case}"),
+            "invalid" | "unreadable" | "not configured" => assert_eq!(knob(&stage), "10", "{case}"),
             _ => {} // A target that is gone counts as restored.
         }
     }

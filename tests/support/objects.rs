@@ -47,3 +47,12 @@ pub fn scaling(name: &str, more: &Value) -> Value {
     json!({"apiVersion": "matverse.io/v1alpha1", "kind": "MatVerseScaling",
         "metadata": {"name": name, "namespace": NS}, "spec": spec})
 }
+
+/// A gate on a Deployment of the same name; `more` is merged into its spec.
+pub fn gate(name: &str, more: &Value) -> Value {
+    let mut spec = json!({"targetRef": {"name": name}, "intervalSeconds": 1,
+        "evidence": {"profile": "gated", "minSamples": 1, "maxAgeSeconds": 20}});
+    json_patch::merge(&mut spec, more);
+    json!({"apiVersion": "matverse.io/v1alpha1", "kind": "OmegaGate",
+        "metadata": {"name": name, "namespace": NS}, "spec": spec})
+}

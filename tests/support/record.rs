@@ -31,14 +31,15 @@ impl Record {
             .collect();
         let mut lines: Vec<(u64, Value)> = Vec::new();
         for object in &saved {
-            for line in object.data["entries"].lines() {
+            for line in object.data.get("entries").into_iter().flat_map(|entries| entries.lines()) {
                 let entry: Value = serde_json::from_str(line).unwrap();
                 let predicate = entry["statement"]["predicate"].clone();
                 lines.push((predicate["index"].as_u64().unwrap(), predicate));
             }
         }
         lines.sort_by_key(|(index, _)| *index);
-        if !saved.is_empty() {
+        // Founding takes two writes, and a test may look between them.
+        if saved.iter().any(|object| object.name == "founded") {
             let report = verify(&Request {
                 objects: saved,
                 keys: vec![key.clone()],

@@ -126,7 +126,7 @@ impl Stage {
         let (metrics, probes) = (free_port(), free_port());
         let text = format!(
             "sources: {{default: {{url: '{}', timeoutSeconds: 1}}}}\n\
-             profiles: {{plain: {{cpu: {{query: 'demo_cpu'}}}}, with-beta: {{cpu: {{query: 'demo_cpu'}}, beta: {{query: 'demo_beta'}}}}}}\n\
+             profiles: {{plain: {{cpu: {{query: 'demo_cpu'}}}}, with-beta: {{cpu: {{query: 'demo_cpu'}}, beta: {{query: 'demo_beta'}}}}, gated: {{psi: {{query: 'demo_psi'}}}}}}\n\
              ledger: {{origin: {ORIGIN}, keyFile: '{}'}}\n\
              metrics: {{bind: '{metrics}'}}\nhealth: {{bind: '{probes}'}}\n",
             self.prometheus.url(),

@@ -91,6 +91,7 @@ pub fn gate_status(previous: &OmegaGateStatus, report: &GateReport) -> OmegaGate
                     index: entry.index,
                     size: entry.size,
                     root: entry.root.clone(),
+                    decision: Some(decision.into()),
                 })
             },
         ),
