@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+mod position;
 mod substitute;
 
 pub use substitute::{ANY_HASH, Names, substitute};
@@ -43,6 +44,14 @@ pub enum PromqlError {
         "the query gives a {0}; an instant vector of one series is needed (wrap it in vector(…) or drop scalar(…))"
     )]
     NotAVector(&'static str),
+    /// One of the above, and where it begins.
+    #[error("{error} (character {character})")]
+    At {
+        /// The character, from 1.
+        character: usize,
+        /// What is wrong there.
+        error: Box<PromqlError>,
+    },
 }
 
 impl PromqlError {
@@ -54,6 +63,7 @@ impl PromqlError {
             Self::Syntax(_) => "syntax",
             Self::Refused(_) => "refused",
             Self::NotAVector(_) => "not_a_vector",
+            Self::At { error, .. } => error.kind(),
         }
     }
 }
@@ -90,13 +100,10 @@ pub fn check(query: &str, scope: &Scope<'_>) -> Result<Query, PromqlError> {
     if length > LONGEST {
         return Err(PromqlError::TooLong(length));
     }
-    shallow(query)?;
-    // The parser panics on durations beyond its own; a panic here is a syntax error like any other.
-    let mut expr = std::panic::catch_unwind(|| promql_parser::parser::parse(query))
-        .map_err(|_| PromqlError::Syntax("a number or duration is out of bounds".into()))?
-        .map_err(PromqlError::Syntax)?;
-    let mut found = Vec::new();
-    visit(&mut expr, scope, 0, &mut found)?;
+    let (expr, mut found) = taken(query, scope).map_err(|error| {
+        let character = position::of(query, |other| taken(other, scope).is_ok());
+        PromqlError::At { character, error: Box::new(error) }
+    })?;
     match expr.value_type() {
         ValueType::Vector => {}
         ValueType::Scalar => return Err(PromqlError::NotAVector("scalar")),
@@ -112,6 +119,18 @@ pub fn check(query: &str, scope: &Scope<'_>) -> Result<Query, PromqlError> {
         return Err(PromqlError::Refused("a query may have 32 selectors at most"));
     }
     Ok(Query { text: expr.to_string(), selectors: found })
+}
+
+/// Parses a query and scopes its selectors; whatever it is worth as a whole.
+fn taken(query: &str, scope: &Scope<'_>) -> Result<(Expr, Vec<String>), PromqlError> {
+    shallow(query)?;
+    // The parser panics on durations beyond its own; a panic here is a syntax error like any other.
+    let mut expr = std::panic::catch_unwind(|| promql_parser::parser::parse(query))
+        .map_err(|_| PromqlError::Syntax("a number or duration is out of bounds".into()))?
+        .map_err(PromqlError::Syntax)?;
+    let mut found = Vec::new();
+    visit(&mut expr, scope, 0, &mut found)?;
+    Ok((expr, found))
 }
 
 /// Checks a `zeroWhenFresh` selector: one plain selector and nothing around it, because `timestamp()` of anything else
@@ -308,6 +327,31 @@ mod tests {
             (&long, "too_long"),
         ] {
             assert_eq!(checked(query).unwrap_err().kind(), kind, "{query}");
+        }
+    }
+
+    #[test]
+    fn the_place_of_a_mistake_is_named() {
+        for (query, character) in [
+            ("<html>", 1),
+            ("sum(rate(x_total[1m]) by pod", 23),
+            ("sum(x)) / y", 7),
+            ("sum by (pod) (rate(x{a=\"b\"}[5m])) / / count(up)", 37),
+            ("up{job=prod}", 8),
+            ("up{job=\"a\"", 11),
+            ("rate(up)", 8),
+            ("up @ 100", 4),
+            ("up offset 2h", 11),
+            ("rate(up[2h])", 9),
+            ("histogram_quantile(0.9, x) + {job=\"x\"}", 38),
+            ("täglich", 1),
+            // Nothing in it is wrong; it only does not end.
+            ("sum(rate(", 10),
+            ("", 1),
+        ] {
+            let error = checked(query).unwrap_err();
+            let PromqlError::At { character: at, .. } = &error else { panic!("{query}: {error}") };
+            assert_eq!(*at, character, "{query}: {error}");
         }
     }
 
