@@ -34,7 +34,9 @@ pub(super) fn seen(s: &Situation, w: &Workload) -> (Memory, Vec<Notice>) {
     if m.target_uid.as_deref().is_some_and(|uid| uid != w.uid) {
         m = recreated(&m);
     }
-    m.target_uid = Some(w.uid.clone());
+    if m.target_uid.is_none() {
+        m.target_uid = Some(w.uid.clone());
+    }
     prune(&mut m, s);
     said.extend(edits(&mut m, s, w));
     if m.revision.as_deref() != Some(&w.current.pod_template_hash) {
@@ -97,16 +99,14 @@ fn edits(m: &mut Memory, s: &Situation, w: &Workload) -> Vec<Notice> {
         // What looks like an edit may be the past.
         return Vec::new();
     }
-    let found = SeenTarget { replicas: w.desired, template: w.current.template.clone(), ours: false };
-    let Some(known) = m.baseline.clone() else {
-        m.baseline = Some(found);
-        return Vec::new();
-    };
-    let (count, template) = (known.replicas != found.replicas, known.template != found.template);
-    if !(count || template) {
+    let known = m.baseline.as_ref();
+    let count = known.is_some_and(|known| known.replicas != w.desired);
+    let template = known.is_some_and(|known| known.template != w.current.template);
+    if known.is_some() && !(count || template) {
         return Vec::new();
     }
-    m.baseline = Some(found);
+    let found = SeenTarget { replicas: w.desired, template: w.current.template.clone(), ours: false };
+    let Some(known) = m.baseline.replace(found) else { return Vec::new() };
     if count {
         void_trials(m);
     }
@@ -171,22 +171,20 @@ fn void_trials(m: &mut Memory) {
 
 /// Turns in a row; a turn that cannot be believed breaks the row.
 fn streaks(m: &mut Memory, s: &Situation, w: &Workload) {
-    let before = m.clone();
-    let v = View::new(s, w, &before);
-    let troubles = v.troubles();
+    let v = View::new(s, w, m);
+    let (troubles, hot, urgent) = (v.troubles(), v.cpu_hot().is_some(), v.latency_urgent().is_some());
     let bad = |name: &SignalName| troubles.iter().any(|trouble| trouble.signal == *name);
     let count = |turns: u32, bad: bool| if bad { turns.saturating_add(1) } else { 0 };
     m.omega_low = count(m.omega_low, bad(&SignalName::OMEGA));
     m.latency_high = count(m.latency_high, bad(&SignalName::LATENCY));
     m.errors_high = count(m.errors_high, bad(&SignalName::ERRORS));
-    m.cpu_hot = count(m.cpu_hot, v.cpu_hot().is_some());
-    m.latency_double = count(m.latency_double, v.latency_urgent().is_some());
+    m.cpu_hot = count(m.cpu_hot, hot);
+    m.latency_double = count(m.latency_double, urgent);
 }
 
 /// Gathers n* for stabilisation; a turn without one, or a pause between turns, starts the window anew.
 fn recommend(m: &mut Memory, s: &Situation, w: &Workload) {
-    let before = m.clone();
-    let v = View::new(s, w, &before);
+    let v = View::new(s, w, m);
     let gap = (3.0 * f64::from(s.spec.interval_seconds)).max(60.0);
     let broken = m.recommendations.last().is_some_and(|(at, _)| seconds(s.now, *at) > gap);
     let need = v.need().filter(|_| v.consistent());
@@ -206,20 +204,20 @@ fn recommend(m: &mut Memory, s: &Situation, w: &Workload) {
 
 /// Records a template good once it has served for `attributionSeconds` without trouble, seen as such.
 fn calm(m: &mut Memory, s: &Situation, w: &Workload) {
-    let before = m.clone();
-    let v = View::new(s, w, &before);
+    let v = View::new(s, w, m);
     if !v.troubles().is_empty() || w.rollout.crashes > 0 || w.rollout.deadline_exceeded {
         m.calm_since = None;
         return;
     }
-    let since = *m.calm_since.get_or_insert(s.now);
     let reach = f64::from(s.spec.rollback.attribution_seconds);
-    let served = w.rollout.last_ready_at.is_some_and(|ready| v.since(ready) >= reach);
+    let long = |since: Timestamp| seconds(s.now, since) >= reach;
+    let visible = v.troubles_visible();
+    let since = *m.calm_since.get_or_insert(s.now);
     let template = &w.current.template;
-    if v.since(since) >= reach
-        && served
+    if long(since)
+        && w.rollout.last_ready_at.is_some_and(long)
         && w.rollout.complete
-        && v.troubles_visible()
+        && visible
         && !m.bad_templates.contains(template)
     {
         to_front(&mut m.good_templates, template);
@@ -234,6 +232,9 @@ fn to_front(list: &mut Vec<String>, item: &str) {
 
 /// Judges whether the last ScaleUp gained anything, one horizon after its pods were ready.
 fn scale_up_trial(m: &mut Memory, s: &Situation, w: &Workload) {
+    if m.fruitless == 0 && m.scale_up_trial.is_none() {
+        return;
+    }
     let before = m.clone();
     let v = View::new(s, w, &before);
     let margin = s.spec.rollback.equivalence_margin;
@@ -297,6 +298,7 @@ fn changed(then: Load, now: Load, margin: f64) -> bool {
 
 /// A trial that needs no act to end: the step was better, or somebody else took the key over.
 fn conclude_retune(m: &mut Memory, s: &Situation, w: &Workload) -> Option<Notice> {
+    m.retune_trial.as_ref()?;
     let before = m.clone();
     let v = View::new(s, w, &before);
     let judgement = retune::judge(&v);

@@ -58,15 +58,16 @@ use view::{View, short};
 #[must_use]
 pub fn decide(s: &Situation) -> Decision {
     let Some(w) = &s.observed.workload else {
-        let mut draft = Draft::new(s, memory::without_target(s), Vec::new());
-        if let Some(held) = hold::hold(s, None, &draft.memory) {
+        let memory = memory::without_target(s);
+        let mut draft = Draft::new(s, &memory, Vec::new());
+        if let Some(held) = hold::hold(s, None, &memory) {
             draft.hold(held);
         }
         return draft.finish(None);
     };
     let (memory, mut said) = memory::seen(s, w);
     said.extend(memory::standing_notices(s, w));
-    let mut draft = Draft::new(s, memory.clone(), said);
+    let mut draft = Draft::new(s, &memory, said);
     let v = View::new(s, w, &memory);
     draft.known(&v);
     if lets_go(s, w)
@@ -99,7 +100,7 @@ pub fn release(s: &Situation) -> Option<Decision> {
     let (memory, said) = memory::seen(s, w);
     let v = View::new(s, w, &memory);
     let proposal = retune::release(&v)?;
-    let mut draft = Draft::new(s, memory.clone(), said);
+    let mut draft = Draft::new(s, &memory, said);
     draft.known(&v);
     draft.give_back(proposal);
     Some(draft.finish(Some(&v)))
@@ -108,7 +109,7 @@ pub fn release(s: &Situation) -> Option<Decision> {
 /// A decision in the making.
 struct Draft<'a> {
     s: &'a Situation,
-    memory: Memory,
+    memory: &'a Memory,
     notices: Vec<Notice>,
     rules: Vec<RuleVerdict>,
     waiting: Vec<String>,
@@ -122,7 +123,7 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(s: &'a Situation, memory: Memory, notices: Vec<Notice>) -> Self {
+    fn new(s: &'a Situation, memory: &'a Memory, notices: Vec<Notice>) -> Self {
         Self {
             s,
             memory,
@@ -219,10 +220,11 @@ impl<'a> Draft<'a> {
         for notice in &mut self.notices {
             notice.first |= !self.memory.announced.contains(&notice.reason);
         }
-        self.memory.announced = self.notices.iter().map(|notice| notice.reason.clone()).collect();
-        self.memory.announced.sort_unstable();
-        self.memory.announced.dedup();
-        let (s, kept) = (self.s, self.memory);
+        let mut kept = self.memory.clone();
+        kept.announced = self.notices.iter().map(|notice| notice.reason.clone()).collect();
+        kept.announced.sort_unstable();
+        kept.announced.dedup();
+        let s = self.s;
         let applied = match (v, &self.proposal) {
             (Some(v), Some(proposal)) if self.may_act => memory::decided(&View::new(s, v.w, &kept), proposal),
             _ => kept.clone(),
