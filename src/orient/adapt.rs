@@ -165,6 +165,15 @@ impl Channel {
         }
     }
 
+    /// Goes to a level that is known otherwise, with its variance and the noise of a sample; what was learned of the
+    /// old one is given up, the samples still count.
+    pub fn settle(&mut self, level: f64, variance: f64, noise: f64) {
+        self.state = State::new(level, variance, 0.0);
+        self.r = noise;
+        self.scale = level.abs();
+        self.sensitivity.reset();
+    }
+
     /// Samples seen.
     #[must_use]
     pub fn samples(&self) -> u32 {

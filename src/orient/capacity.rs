@@ -89,8 +89,8 @@ impl Capacity {
         (mean, sd)
     }
 
-    /// What `replicas` are worth, 0…1: `min(1, target / latency)` where the model knows latency, else the share of
-    /// the demand that they carry, in the mean over the demand that is forecast. (At its mean alone, a replica
+    /// What `replicas` are worth, 0…1: the share of requests answered in time where the model knows latency, else the
+    /// share of the demand that they carry, in the mean over the demand that is forecast. (At its mean alone, a replica
     /// too few would look as bad as three.)
     #[must_use]
     pub fn utility(&self, replicas: i32) -> f64 {
@@ -106,7 +106,7 @@ impl Capacity {
             Self::Utilisation { .. } => (self.carried(replicas) / demand).min(1.0),
             Self::Queue { service, variability, slots, base, target, .. } => {
                 let replica = Replica { service, variability, slots, base };
-                (target / replica.p95(f64::from(replicas.max(0)), demand)).min(1.0)
+                replica.in_time(f64::from(replicas.max(0)), demand, target)
             }
         }
     }

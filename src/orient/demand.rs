@@ -28,11 +28,11 @@ const ENOUGH: u32 = 6;
 /// Samples below which arrivals size nothing.
 const FEW: u32 = 2;
 /// What the slow level may move in a turn, as a share of the scale.
-const SLOW: f64 = 0.01;
+const SLOW: f64 = 0.02;
 /// Utility below which a model itself expects the target to be missed.
 const EXPLAINED: f64 = 0.95;
-/// Standard deviations that a slope must lie above 0 to count.
-const PROVEN: f64 = 5.0;
+/// Standard deviations beyond which there is no doubt: of a slope, and of a level that was left.
+const BEYOND_DOUBT: f64 = 5.0;
 /// Shortest window that a `rate()` is taken over, s, for the Poisson variance of counts.
 const RATE_WINDOW: f64 = 30.0;
 /// Start time of a pod until it has been measured, s: an assumption, long for most images, because a longer
@@ -50,7 +50,8 @@ pub fn poisson_variance(rate: f64, interval: f64) -> f64 {
 /// A demand, seen twice: by a filter that believes in trends, and by a slow one that does not.
 ///
 /// Samples of a `rate()` share most of their window with the sample before, so their noise looks like a movement,
-/// and a count that follows it moves all the time. The slow level speaks unless the trend is shown beyond doubt.
+/// and a count that follows it moves all the time. So the slow level speaks, until the trend has left it beyond doubt:
+/// then it goes there and starts anew. A slope counts where it is beyond doubt.
 #[derive(Clone, Debug)]
 struct Flow {
     trend: Channel,
@@ -68,15 +69,23 @@ impl Flow {
         self.trend.observe(value, at, limits);
         let q_max = limits.q_max.min(SLOW).max(limits.q_min);
         self.level.observe(value, at, &Limits { q_max, ..*limits });
+        let (Some(trend), Some(level)) = (self.trend.estimate(at, 0.0), self.level.estimate(at, 0.0)) else {
+            return;
+        };
+        if trend.samples >= ENOUGH && (trend.level - level.level).abs() > BEYOND_DOUBT * trend.level_sd {
+            self.level.settle(trend.level, trend.level_sd * trend.level_sd, self.trend.measurement_noise());
+        }
     }
 
     /// Mean and standard deviation of a sample one horizon ahead; never less than what is now.
     fn through(&self, at: Timestamp, horizon: f64, enough: u32) -> Option<(f64, f64)> {
         let trend = self.trend.estimate(at, horizon)?;
         let level = self.level.estimate(at, horizon).filter(|level| level.samples >= enough)?;
-        let proven = trend.samples >= ENOUGH && trend.slope > PROVEN * trend.slope_sd;
-        let ahead = if proven { trend.forecast } else { level.level };
-        Some((ahead.max(level.level).max(0.0), if proven { trend.forecast_sd } else { level.forecast_sd }))
+        let proven = trend.samples >= ENOUGH && trend.slope > BEYOND_DOUBT * trend.slope_sd;
+        if proven && trend.forecast > level.level {
+            return Some((trend.forecast.max(0.0), trend.forecast_sd));
+        }
+        Some((level.level.max(0.0), level.forecast_sd))
     }
 }
 

@@ -112,6 +112,20 @@ impl Replica {
         self.base + self.wait_p95(replicas, rate)
     }
 
+    /// Share of requests answered within `target` seconds at `rate` arrivals a second over `replicas`: those that wait no
+    /// longer than a slow service leaves; 0 where they cannot keep up.
+    #[must_use]
+    pub fn in_time(&self, replicas: f64, rate: f64, target: f64) -> f64 {
+        let c = self.servers(replicas);
+        let a = rate.max(0.0) * self.service;
+        if replicas <= 0.0 || a >= c {
+            return 0.0;
+        }
+        let mean_wait = self.variability * self.service / (c - a);
+        let late = erlang_c(c, a) * libm::exp(-(target - self.base).max(0.0) / mean_wait);
+        (1.0 - late).clamp(0.0, 1.0)
+    }
+
     /// The largest arrival rate at which `replicas` hold the p95 at `target` seconds; 0 where none does.
     #[must_use]
     pub fn largest_rate(&self, replicas: i32, target: f64) -> f64 {
@@ -199,6 +213,17 @@ mod tests {
                 assert!(found == 1 || !carries(found - 1), "{slots} {rate}: {found}");
             }
         }
+    }
+
+    #[test]
+    fn the_share_in_time_by_hand() {
+        // M/M/1 at ρ = .8: P(W > t) = ρ·e^{−(1−ρ)t/S}. Service 50 ms, p95 of it 100 ms, target 350 ms.
+        let replica = Replica { service: 0.05, variability: 1.0, slots: 1.0, base: 0.1 };
+        let share = replica.in_time(1.0, 16.0, 0.35);
+        assert!((share - (1.0 - 0.8 * (-0.2_f64 * 5.0).exp())).abs() < 1e-12, "{share}");
+        assert!(replica.in_time(2.0, 16.0, 0.35) > share && replica.in_time(1.0, 8.0, 0.35) > share);
+        assert!(replica.in_time(1.0, 20.0, 0.35).abs() < 1e-12, "it cannot keep up");
+        assert!(replica.in_time(0.0, 1.0, 0.35).abs() < 1e-12);
     }
 
     #[test]
