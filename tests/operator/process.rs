@@ -1,13 +1,17 @@
 //! The process: who leads, who waits, and how it ends.
 
+use std::sync::Arc;
+
 use axum::http::Method;
+use matverse::ledger::configmaps::ConfigMaps;
+use matverse::ledger::{Ledger, Settings};
 use matverse::operator::run::Ended;
 use serde_json::json;
 
 use crate::support::api_server::{Fault, Planned};
 use crate::support::objects::NS;
 use crate::support::record::LEDGER;
-use crate::support::stage::{Stage, turns, until};
+use crate::support::stage::{ORIGIN, Stage, turns, until};
 
 #[tokio::test]
 async fn a_standby_touches_nothing_and_takes_over_when_the_leader_stops() {
@@ -29,6 +33,28 @@ async fn a_standby_touches_nothing_and_takes_over_when_the_leader_stops() {
     let record = stage.record();
     record.assert_paired();
     assert_eq!(record.of("epoch").len(), 2, "each leader has its epoch");
+    assert_eq!(stage.counts("web"), [1, 2, 3]);
+}
+
+/// Somebody appends with our key although we hold the lease: the writer steps down, no act is made on a lost ledger, and
+/// a new epoch takes over from theirs.
+#[tokio::test]
+async fn a_ledger_that_another_took_is_opened_anew_while_we_lead() {
+    let stage = Stage::set().await;
+    stage.workload("web", 1);
+    stage.scaling("web", &json!({}));
+    let _operator = stage.start("a");
+    until("it leads and acts", || stage.record().results() == ["applied"]).await;
+    let store = Arc::new(ConfigMaps::new(stage.server.client("stranger"), LEDGER));
+    let theirs =
+        Ledger::open_with(store, stage.signer.clone(), ORIGIN, Settings::immediate(), jiff::Timestamp::now());
+    drop(theirs.await.unwrap());
+    stage.server.edit("matversescalings", NS, "web", |m| m["spec"]["minReplicas"] = json!(3));
+    until("it acts again", || stage.replicas("web") == 3).await;
+    until("both acts are recorded", || stage.record().results() == ["applied", "applied"]).await;
+    let record = stage.record();
+    record.assert_paired();
+    assert_eq!(record.of("epoch").len(), 3);
     assert_eq!(stage.counts("web"), [1, 2, 3]);
 }
 
