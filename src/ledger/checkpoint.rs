@@ -8,7 +8,7 @@
 //!  — prod/main 2J3p…8Q==                           key name, base64(key id ‖ signature)
 //! ```
 
-use super::keys::{Signer, VerifierKey, is_name};
+use super::keys::{KeyRing, Signer, VerifierKey, is_name};
 use super::merkle::Hash;
 use super::text;
 
@@ -76,10 +76,19 @@ impl Checkpoint {
     pub fn sign(self, signer: &Signer) -> SignedCheckpoint {
         let text = self.text();
         let signature = signer.sign(text.as_bytes());
-        let mut blob = signer.verifier().id().to_vec();
-        blob.extend_from_slice(&signature);
-        let note = format!("{text}\n— {} {}\n", signer.verifier().name(), text::base64(&blob));
+        let note = format!("{text}\n{}", signature_line(signer, &signature));
         SignedCheckpoint { checkpoint: self, note, signature }
+    }
+
+    /// Signs it with every key of a ring, the current one first.
+    #[must_use]
+    pub fn sign_all(self, keys: &KeyRing) -> SignedCheckpoint {
+        let text = self.text();
+        let mut signed = self.sign(&keys.current);
+        if let Some(retiring) = &keys.retiring {
+            signed.note += &signature_line(retiring, &retiring.sign(text.as_bytes()));
+        }
+        signed
     }
 
     /// Whether `signature` (64 bytes) is one of `key` over this checkpoint, as annotations carry it.
@@ -145,10 +154,30 @@ impl SignedCheckpoint {
     }
 }
 
-struct Line<'a> {
-    name: &'a str,
-    id: [u8; 4],
-    signature: Vec<u8>,
+fn signature_line(signer: &Signer, signature: &[u8; 64]) -> String {
+    let blob = [&signer.verifier().id()[..], signature].concat();
+    format!("— {} {}\n", signer.verifier().name(), text::base64(&blob))
+}
+
+/// The size that a note states, before anything of it is relied on.
+#[must_use]
+pub fn stated_size(note: &str) -> Option<u64> {
+    note.split('\n').nth(1).and_then(text::decimal)
+}
+
+/// The text that is signed, and the signature lines.
+pub(super) fn note_parts(note: &str) -> Result<(&str, Vec<Line<'_>>), CheckpointError> {
+    Note::parse(note).map(|note| (note.text, note.signatures))
+}
+
+/// One signature line.
+pub(super) struct Line<'a> {
+    /// Name of the key.
+    pub name: &'a str,
+    /// Its id.
+    pub id: [u8; 4],
+    /// What follows the id.
+    pub signature: Vec<u8>,
 }
 
 struct Note<'a> {

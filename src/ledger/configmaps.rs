@@ -10,14 +10,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, DeleteParams, ListParams, PostParams, Preconditions};
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use serde_json::json;
 
-use super::store::{Object, Store, StoreError};
+use super::store::{Object, Store, StoreError, Stored};
+use super::tail::{Segment, segment_start};
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// ConfigMaps a page of a list: a segment may be as large as half a mebibyte.
 const PAGE: u32 = 32;
+/// Annotation of a segment whose entries lie elsewhere too.
+pub const EXPORTED: &str = "autonomy.matverse.io/exported";
 /// Carried by each ConfigMap of the ledger.
 const LABEL: (&str, &str) = ("app.kubernetes.io/part-of", "matverse-ledger");
 
@@ -32,6 +37,45 @@ impl ConfigMaps {
     #[must_use]
     pub fn new(client: kube::Client, namespace: &str) -> Self {
         Self { api: Api::namespaced(client, namespace) }
+    }
+}
+
+impl ConfigMaps {
+    /// Marks the segments whose entries all lie before `size` as exported; how many were not marked before. The
+    /// mark is what the admission policy asks for when the operator removes one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn mark_exported(&self, size: u64) -> Result<usize, StoreError> {
+        let mut marked = 0;
+        for map in self.maps().await? {
+            let is_marked = map.annotations().contains_key(EXPORTED);
+            let object = object(map);
+            let Some(start) = segment_start(&object.name) else { continue };
+            let Ok(segment) = Segment::parse(start, &object.data) else { continue };
+            if is_marked || start + segment.lines.len() as u64 > size {
+                continue;
+            }
+            let patch = json!({"metadata": {
+                "resourceVersion": object.resource_version, "uid": object.uid, "annotations": {EXPORTED: "true"}
+            }});
+            bounded(self.api.patch(&object.name, &PatchParams::default(), &Patch::Merge(patch))).await?;
+            marked += 1;
+        }
+        Ok(marked)
+    }
+
+    async fn maps(&self) -> Result<Vec<ConfigMap>, StoreError> {
+        let mut all = Vec::new();
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let page = bounded(self.api.list(&params)).await?;
+            all.extend(page.items);
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(all),
+            }
+        }
     }
 }
 
@@ -117,16 +161,25 @@ impl Store for ConfigMaps {
         bounded(self.api.delete(name, &DeleteParams::default().preconditions(exactly))).await.map(|_| ())
     }
 
+    async fn segments(&self) -> Result<Vec<Stored>, StoreError> {
+        let params = ListParams::default();
+        let listed = bounded(self.api.list_metadata(&params)).await?;
+        let mut segments: Vec<Stored> = listed
+            .items
+            .into_iter()
+            .filter(|map| segment_start(&map.name_any()).is_some())
+            .map(|map| Stored {
+                name: map.name_any(),
+                uid: map.uid().unwrap_or_default(),
+                resource_version: map.resource_version().unwrap_or_default(),
+                exported: map.annotations().contains_key(EXPORTED),
+            })
+            .collect();
+        segments.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(segments)
+    }
+
     async fn list(&self) -> Result<Vec<Object>, StoreError> {
-        let mut all = Vec::new();
-        let mut params = ListParams::default().limit(PAGE);
-        loop {
-            let page = bounded(self.api.list(&params)).await?;
-            all.extend(page.items.into_iter().map(object));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => return Ok(all),
-            }
-        }
+        Ok(self.maps().await?.into_iter().map(object).collect())
     }
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 
+use super::budget::Room;
 use super::error::LedgerError;
 use super::statement::{Body, Concluded, Entry, Intent, Note, Predicate};
 use super::states::{EntryRef, Outcome};
@@ -95,7 +96,7 @@ impl Writer {
     /// Drafts the next write on `base`, and whether nothing that was asked is left over. Asks that need no entry
     /// are answered at once. With `room` (the tail is empty) at least one ask is taken.
     ///
-    /// Order: a new epoch, the notes that carry open intents over, what is owed, what is asked.
+    /// Order: a new epoch, a new key, the notes that carry open intents over, what is owed, what is asked.
     pub(super) fn draft(
         &self,
         base: &Tail,
@@ -110,6 +111,10 @@ impl Writer {
         {
             self.sign(&mut batch, base, (**body).clone(), *now, Some(*position))?;
             asked.next();
+            if self.turning {
+                let key = self.keys.current.verifier().to_string();
+                self.sign(&mut batch, base, Body::Key { key }, *now, None)?;
+            }
         }
         for note in self.notes_of_open(sealed) {
             self.sign(&mut batch, base, Body::Note(note), self.recorded_at, None)?;
@@ -168,6 +173,7 @@ impl Writer {
                 if let Some(index) = open.map(|(i, _)| *i).or_else(|| new.map(|(i, _)| *i)) {
                     return Err(LedgerError::OpenIntent { index });
                 }
+                self.budget.admit(&object.namespace, decision.action)?;
                 let mut intent =
                     Intent::new(situation, decision, true, *not_after).map_err(LedgerError::NotAnAct)?;
                 let left = batch.left.get(&intent.subject).or_else(|| self.left.get(&intent.subject));
@@ -191,7 +197,13 @@ impl Writer {
                     acted_at: *acted_at,
                 })))
             }
-            Ask::Record(body) => Ok(Ok((**body).clone())),
+            Ask::Record(body) => {
+                let is_extra = matches!(**body, Body::Note(_) | Body::Gate(_));
+                if is_extra && self.budget.room() == Room::Full {
+                    return Err(LedgerError::Full { percent: self.budget.percent() });
+                }
+                Ok(Ok((**body).clone()))
+            }
         }
     }
 
@@ -204,7 +216,7 @@ impl Writer {
             actor: self.settings.actor.clone(),
             body: body.clone(),
         };
-        Ok(Entry::sign(&self.origin, predicate, &self.signer)?)
+        Ok(Entry::sign(&self.origin, predicate, self.signer(&batch.bodies))?)
     }
 
     /// Takes a body into the batch, whether it fits or not.

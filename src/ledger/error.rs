@@ -29,6 +29,22 @@ pub enum LedgerError {
     /// No settled answer; the entry counts as not recorded. Try again.
     #[error("the ledger's store does not answer: {0}")]
     Unreachable(String),
+    /// The budget is used up for this act.
+    #[error(
+        "the ledger has used {percent} % of its budget; export it (matverse ledger export --mark), or raise ledger.budgetBytes"
+    )]
+    Full {
+        /// Used, in percent.
+        percent: u64,
+    },
+    /// Acts in one namespace have filled their share of the budget.
+    #[error(
+        "acts in namespace {namespace} have filled their share of the ledger's budget; only Rollback and ScaleUp go on there"
+    )]
+    Quota {
+        /// The namespace.
+        namespace: String,
+    },
     /// The store refused the write.
     #[error("the ledger's store refuses: {0}")]
     Denied(String),
@@ -38,6 +54,14 @@ pub enum LedgerError {
     /// The key is not the one that signed the ledger, or none. A person decides.
     #[error("{0}")]
     Key(#[from] KeyError),
+    /// The newest entry is signed by a key that this process does not have. A person decides.
+    #[error(
+        "the ledger has turned to the key {newest}, which is not the configured one; mount that key, or, to turn to another, mount the one that it is to take over from as the retiring key"
+    )]
+    Turned {
+        /// Id of that key, hex.
+        newest: String,
+    },
     /// There was a tail once, and there is none now. A person decides.
     #[error(
         "the ledger's tail is gone, its other objects are not; bring it back from a backup, or move those away to found a new ledger"
@@ -63,8 +87,11 @@ impl LedgerError {
             Self::SteppedDown => "stepped_down",
             Self::Unreachable(_) => "unreachable",
             Self::Denied(_) => "denied",
+            Self::Full { .. } => "full",
+            Self::Quota { .. } => "quota",
             Self::Tampered(e) => e.kind(),
             Self::Key(e) => e.kind(),
+            Self::Turned { .. } => "turned",
             Self::TailVanished => "tail_vanished",
             Self::Stopped(_) => "stopped",
             Self::Closed => "closed",
@@ -79,6 +106,7 @@ impl LedgerError {
             Self::SteppedDown
                 | Self::Tampered(_)
                 | Self::Key(_)
+                | Self::Turned { .. }
                 | Self::TailVanished
                 | Self::Stopped(_)
                 | Self::Closed

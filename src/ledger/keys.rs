@@ -13,7 +13,9 @@ use zeroize::{Zeroize, Zeroizing};
 use super::text;
 
 /// Signature type of plain Ed25519 in C2SP signed notes.
-const ALGORITHM: u8 = 1;
+const LOG: u8 = 1;
+/// Signature type of an Ed25519 cosignature (C2SP tlog-cosignature), which carries its time.
+const WITNESS: u8 = 4;
 
 /// Longest key name and origin: with it all our annotations stay under 512 bytes.
 pub const MAX_NAME: usize = 100;
@@ -66,8 +68,8 @@ pub fn is_name(name: &str) -> bool {
 }
 
 /// SHA-256(name ‖ LF ‖ algorithm ‖ public key), first 4 bytes.
-fn key_id(name: &str, key: &VerifyingKey) -> [u8; 4] {
-    let hash = text::sha256(&[name.as_bytes(), b"\n", &[ALGORITHM], key.as_bytes()]);
+fn key_id(name: &str, algorithm: u8, key: &VerifyingKey) -> [u8; 4] {
+    let hash = text::sha256(&[name.as_bytes(), b"\n", &[algorithm], key.as_bytes()]);
     [hash[0], hash[1], hash[2], hash[3]]
 }
 
@@ -76,29 +78,46 @@ fn key_id(name: &str, key: &VerifyingKey) -> [u8; 4] {
 pub struct VerifierKey {
     name: String,
     id: [u8; 4],
+    algorithm: u8,
     key: VerifyingKey,
 }
 
 impl VerifierKey {
-    fn new(name: &str, key: VerifyingKey) -> Result<Self, KeyError> {
+    fn new(name: &str, algorithm: u8, key: VerifyingKey) -> Result<Self, KeyError> {
         if !is_name(name) {
             return Err(KeyError::Name(name.to_owned()));
         }
-        Ok(Self { name: name.to_owned(), id: key_id(name, &key), key })
+        Ok(Self { name: name.to_owned(), id: key_id(name, algorithm, &key), algorithm, key })
     }
 
-    /// Reads the text form `name+hash+base64(1 ‖ public key)`.
+    /// Reads the key of a ledger: `name+hash+base64(1 ‖ public key)`.
     ///
     /// # Errors
     /// [`KeyError::Verifier`] for any other text, a hash that is not that of name and key, or a weak key.
     pub fn parse(vkey: &str) -> Result<Self, KeyError> {
+        Self::parse_as(vkey, LOG)
+    }
+
+    /// Reads the key of a witness: `name+hash+base64(4 ‖ public key)`.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn parse_witness(vkey: &str) -> Result<Self, KeyError> {
+        Self::parse_as(vkey, WITNESS)
+    }
+
+    fn parse_as(vkey: &str, algorithm: u8) -> Result<Self, KeyError> {
         let mut parts = vkey.splitn(3, '+');
         let (Some(name), Some(hash), Some(encoded)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(KeyError::Verifier("expected name+hash+base64"));
         };
         let bytes = text::unbase64(encoded).ok_or(KeyError::Verifier("not base64"))?;
-        let Some((&ALGORITHM, key)) = bytes.split_first() else {
-            return Err(KeyError::Verifier("not an Ed25519 key"));
+        let key = match bytes.split_first() {
+            Some((found, key)) if *found == algorithm => key,
+            Some((&(LOG | WITNESS), _)) => {
+                return Err(KeyError::Verifier("the key of a ledger and that of a witness are two things"));
+            }
+            _ => return Err(KeyError::Verifier("not an Ed25519 key")),
         };
         let key: [u8; 32] = key.try_into().map_err(|_| KeyError::Verifier("not 32 bytes"))?;
         let key =
@@ -106,7 +125,7 @@ impl VerifierKey {
         if key.is_weak() {
             return Err(KeyError::Verifier("a weak key"));
         }
-        let verifier = Self::new(name, key)?;
+        let verifier = Self::new(name, algorithm, key)?;
         if text::hex(&verifier.id) != hash {
             return Err(KeyError::Verifier("its hash is not that of its name and key"));
         }
@@ -134,7 +153,7 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut encoded = vec![ALGORITHM];
+        let mut encoded = vec![self.algorithm];
         encoded.extend_from_slice(self.key.as_bytes());
         write!(f, "{}+{}+{}", self.name, text::hex(&self.id), text::base64(&encoded))
     }
@@ -160,7 +179,7 @@ impl Signer {
     /// [`KeyError::Name`].
     pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, KeyError> {
         let key = SigningKey::from_bytes(seed);
-        let verifier = VerifierKey::new(name, key.verifying_key())?;
+        let verifier = VerifierKey::new(name, LOG, key.verifying_key())?;
         Ok(Self { key, verifier })
     }
 
@@ -180,7 +199,7 @@ impl Signer {
     /// [`KeyError::Name`], [`KeyError::Pem`].
     pub fn from_pkcs8_pem(name: &str, pem: &str) -> Result<Self, KeyError> {
         let key = SigningKey::from_pkcs8_pem(pem).map_err(|_| KeyError::Pem)?;
-        let verifier = VerifierKey::new(name, key.verifying_key())?;
+        let verifier = VerifierKey::new(name, LOG, key.verifying_key())?;
         Ok(Self { key, verifier })
     }
 
@@ -206,6 +225,15 @@ impl Signer {
         self.key.to_pkcs8_pem(LineEnding::LF).map_err(|_| KeyError::Pem)
     }
 
+    /// The same key as that of a witness: its id and its verifier key differ, so that neither is taken for the other.
+    ///
+    /// # Errors
+    /// [`KeyError::Name`].
+    pub fn into_witness(self) -> Result<Self, KeyError> {
+        let verifier = VerifierKey::new(&self.verifier.name, WITNESS, self.key.verifying_key())?;
+        Ok(Self { verifier, ..self })
+    }
+
     /// The public half.
     #[must_use]
     pub fn verifier(&self) -> &VerifierKey {
@@ -216,6 +244,30 @@ impl Signer {
     #[must_use]
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.key.sign(message).to_bytes()
+    }
+}
+
+/// The keys of a writer: the one that signs and, while it takes over from another, that one as well.
+#[derive(Clone, Debug)]
+pub struct KeyRing {
+    /// Signs from the moment on that the ledger has turned to it.
+    pub current: Signer,
+    /// Announces the current one, and cosigns checkpoints until it is taken away.
+    pub retiring: Option<Signer>,
+}
+
+impl From<Signer> for KeyRing {
+    fn from(current: Signer) -> Self {
+        Self { current, retiring: None }
+    }
+}
+
+impl KeyRing {
+    /// The public halves.
+    #[must_use]
+    pub fn verifiers(&self) -> Vec<VerifierKey> {
+        let keys = [Some(&self.current), self.retiring.as_ref()];
+        keys.into_iter().flatten().map(|signer| signer.verifier().clone()).collect()
     }
 }
 

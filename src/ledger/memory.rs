@@ -3,12 +3,13 @@
 //! It enforces resourceVersion, names and immutability, and at a chosen call it crashes the caller, loses the
 //! answer, or answers with a conflict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::store::{Object, Store, StoreError};
+use super::store::{Object, Store, StoreError, Stored};
+use super::tail::segment_start;
 
 /// What happens at one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ pub enum Fault {
 struct Shared {
     objects: BTreeMap<String, Object>,
     version: u64,
+    exported: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +114,11 @@ impl MemoryStore {
             change(object);
             object.resource_version = version;
         }
+    }
+
+    /// Marks a segment as exported.
+    pub fn mark_exported(&self, name: &str) {
+        lock(&self.shared).exported.insert(name.to_owned());
     }
 
     /// Removes an object behind everybody's back.
@@ -216,6 +223,19 @@ impl Store for MemoryStore {
             }
             shared.objects.remove(name);
             Ok(())
+        })
+    }
+
+    async fn segments(&self) -> Result<Vec<Stored>, StoreError> {
+        self.call("list", "segments", |shared| {
+            let segments = shared.objects.values().filter(|object| segment_start(&object.name).is_some());
+            let stored = |object: &Object| Stored {
+                name: object.name.clone(),
+                uid: object.uid.clone(),
+                resource_version: object.resource_version.clone(),
+                exported: shared.exported.contains(&object.name),
+            };
+            Ok(segments.map(stored).collect())
         })
     }
 

@@ -19,15 +19,19 @@
 //! ```
 
 pub mod attestation;
+pub mod budget;
 pub mod checkpoint;
 pub mod configmaps;
 mod draft;
 pub mod error;
 pub mod keys;
+pub mod log;
 pub mod memory;
 pub mod merkle;
+pub mod proof;
 pub mod recorder;
 pub mod recovery;
+pub mod replay;
 pub mod settings;
 pub mod state;
 pub mod statement;
@@ -35,7 +39,9 @@ pub mod states;
 pub mod store;
 pub mod tail;
 pub mod text;
+pub mod tiles;
 pub mod verify;
+pub mod witness;
 mod writer;
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::draft::Ask;
 use super::error::LedgerError;
-use super::keys::{KeyError, Signer, is_name};
+use super::keys::{KeyError, KeyRing, is_name};
 use super::recovery::{self, OpenIntent, Recovery};
 use super::settings::Settings;
 use super::statement::{Body, GateChange, Note};
@@ -48,6 +48,8 @@ pub struct Head {
     pub epoch: u64,
     /// Number of entries in segments.
     pub sealed: u64,
+    /// What is used of the budget, in percent.
+    pub used: u64,
 }
 
 struct Shared {
@@ -79,11 +81,11 @@ impl Ledger {
     /// [`LedgerError`]; each of them means that nothing may be acted on.
     pub async fn open(
         store: Arc<dyn Store>,
-        signer: Signer,
+        keys: impl Into<KeyRing>,
         origin: &str,
         now: Timestamp,
     ) -> Result<(Self, Recovery), LedgerError> {
-        Self::open_with(store, signer, origin, Settings::default(), now).await
+        Self::open_with(store, keys, origin, Settings::default(), now).await
     }
 
     /// As [`Self::open`], with settings.
@@ -92,7 +94,7 @@ impl Ledger {
     /// As [`Self::open`].
     pub async fn open_with(
         store: Arc<dyn Store>,
-        signer: Signer,
+        keys: impl Into<KeyRing>,
         origin: &str,
         settings: Settings,
         now: Timestamp,
@@ -100,11 +102,12 @@ impl Ledger {
         if !is_name(origin) {
             return Err(KeyError::Name(origin.to_owned()).into());
         }
+        let keys = keys.into();
         for _ in 0..ELECTIONS {
-            let Some(found) = recovery::find(store.as_ref(), &signer, origin, &settings, now).await? else {
+            let Some(found) = recovery::find(store.as_ref(), &keys, origin, &settings, now).await? else {
                 continue;
             };
-            let mut writer = Writer::new(Arc::clone(&store), signer.clone(), settings.clone(), &found);
+            let mut writer = Writer::new(Arc::clone(&store), keys.clone(), settings.clone(), &found);
             let root = text::base64(&found.tail.end.root());
             let epoch = Ask::Record(Box::new(Body::Epoch { found: root }));
             match writer.append(vec![(epoch, now)]).await.pop() {
@@ -113,6 +116,7 @@ impl Ledger {
                 Some(Err(error)) => return Err(error),
                 None => return Err(LedgerError::Closed),
             }
+            writer.count().await?;
             let open = found
                 .open
                 .into_iter()
@@ -259,6 +263,7 @@ fn snapshot(writer: &Writer) -> Shared {
             root: text::base64(&checkpoint.root),
             epoch: writer.epoch(),
             sealed: tail.sealed(),
+            used: writer.budget.percent(),
         },
         trouble: writer.trouble().map(ToString::to_string),
         lost: writer.trouble().is_some_and(LedgerError::is_final),
@@ -307,6 +312,7 @@ async fn run(
             }
         }
         let answers = writer.append(asks).await;
+        writer.sweep().await;
         publish(&writer);
         for ((caller, is_intent), answer) in callers.into_iter().zip(answers) {
             let index = answer.as_ref().ok().map(|entry| entry.index);

@@ -12,13 +12,14 @@ use jiff::Timestamp;
 
 use super::checkpoint::Checkpoint;
 use super::error::LedgerError;
-use super::keys::Signer;
+use super::keys::{KeyRing, Signer, VerifierKey};
 use super::merkle::{Frontier, leaf_hash};
 use super::settings::Settings;
 use super::statement::{Body, Entry, EntryError, Intent, Parts, Predicate};
 use super::states::{EntryRef, Outcome};
 use super::store::{Store, StoreError};
 use super::tail::{FOUNDED, FOUNDED_KEYS, SEGMENT_PREFIX, Segment, TAIL, Tail, TailError, segment_name};
+use super::text;
 
 /// What a new leader found, and has to conclude before it decides anything about those targets.
 #[derive(Clone, Debug)]
@@ -61,6 +62,8 @@ pub struct Found {
     pub recorded_at: Timestamp,
     /// Intents without outcome.
     pub open: BTreeMap<u64, FoundIntent>,
+    /// Whether its newest entry is signed by the retiring key still.
+    pub turning: bool,
     /// Last known digest of what our acts left, by subject.
     pub left: BTreeMap<String, String>,
 }
@@ -71,7 +74,7 @@ pub struct Found {
 /// A tail that does not verify, that is gone while segments are not, or a store in trouble.
 pub async fn find(
     store: &dyn Store,
-    signer: &Signer,
+    keys: &KeyRing,
     origin: &str,
     settings: &Settings,
     now: Timestamp,
@@ -79,19 +82,25 @@ pub async fn find(
     let object = match store.get(TAIL).await {
         Ok(object) => object,
         Err(StoreError::NotFound) => {
-            found(store, signer, origin, settings, now).await?;
+            found(store, keys, origin, settings, now).await?;
             return Ok(None);
         }
         Err(error) => return Err(error.into()),
     };
-    let keys = std::slice::from_ref(signer.verifier());
-    let tail = Tail::parse(origin, &object.data, keys)?;
-    remember(store, signer).await?;
+    let tail = Tail::parse(origin, &object.data, &keys.verifiers())?;
+    let newest = turned_to(&tail);
+    let is_newest = |key: &Signer| newest == text::hex(&key.verifier().id());
+    let turning = !is_newest(&keys.current);
+    if turning && !keys.retiring.as_ref().is_some_and(is_newest) {
+        return Err(LedgerError::Turned { newest });
+    }
+    remember(store, keys).await?;
     let mut state = Found {
         version: object.resource_version,
         recorded_at: Timestamp::MIN,
         open: BTreeMap::new(),
         left: BTreeMap::new(),
+        turning,
         tail,
     };
     let mut carried = BTreeMap::new();
@@ -122,7 +131,7 @@ pub async fn find(
     }
     carried.retain(|index, _| !closed.contains(index));
     for (index, start) in carried {
-        let (line, predicate) = sealed_entry(store, signer, index, start).await?;
+        let (line, predicate) = sealed_entry(store, keys, index, start).await?;
         if let Body::Intent(intent) = predicate.body {
             let found = FoundIntent { intent: *intent, line, epoch: predicate.epoch, segment: Some(start) };
             state.open.insert(index, found);
@@ -131,9 +140,18 @@ pub async fn find(
     Ok(Some(state))
 }
 
+/// Id of the key that signs the next entry: the one that the newest announces, or else the one that signed it.
+fn turned_to(tail: &Tail) -> String {
+    let Some(parts) = tail.lines.last().and_then(|line| Parts::of(line).ok()) else { return String::new() };
+    match parts.read().map(|statement| statement.predicate.body) {
+        Ok(Body::Key { key }) => VerifierKey::parse(&key).map(|key| text::hex(&key.id())).unwrap_or_default(),
+        _ => parts.key_id.to_owned(),
+    }
+}
+
 /// Leaves behind that there is a tail, so that one that vanishes is not founded anew in silence.
-async fn remember(store: &dyn Store, signer: &Signer) -> Result<(), LedgerError> {
-    let data = BTreeMap::from([(FOUNDED_KEYS[0].to_owned(), signer.verifier().to_string())]);
+async fn remember(store: &dyn Store, keys: &KeyRing) -> Result<(), LedgerError> {
+    let data = BTreeMap::from([(FOUNDED_KEYS[0].to_owned(), keys.current.verifier().to_string())]);
     match store.create(FOUNDED, &data, true).await {
         Ok(_) | Err(StoreError::AlreadyExists) => Ok(()),
         Err(error) => Err(error.into()),
@@ -143,7 +161,7 @@ async fn remember(store: &dyn Store, signer: &Signer) -> Result<(), LedgerError>
 /// Founds the ledger: a tail with its genesis.
 async fn found(
     store: &dyn Store,
-    signer: &Signer,
+    keys: &KeyRing,
     origin: &str,
     settings: &Settings,
     now: Timestamp,
@@ -152,13 +170,13 @@ async fn found(
     if store.list().await?.iter().any(|object| ours(&object.name)) {
         return Err(LedgerError::TailVanished);
     }
-    let body = Body::Genesis { origin: origin.to_owned(), key: signer.verifier().to_string() };
+    let body = Body::Genesis { origin: origin.to_owned(), key: keys.current.verifier().to_string() };
     let predicate = Predicate { index: 0, epoch: 0, recorded_at: now, actor: settings.actor.clone(), body };
-    let entry = Entry::sign(origin, predicate, signer)?;
+    let entry = Entry::sign(origin, predicate, &keys.current)?;
     let mut end = Frontier::default();
     end.append(leaf_hash(entry.line().as_bytes()));
     let checkpoint =
-        Checkpoint { origin: origin.to_owned(), size: end.size(), root: end.root() }.sign(signer);
+        Checkpoint { origin: origin.to_owned(), size: end.size(), root: end.root() }.sign(&keys.current);
     let lines = vec![entry.line().to_owned()];
     let tail = Tail { start: Frontier::default(), end, lines, epoch: 0, checkpoint };
     match store.create(TAIL, &tail.data(), false).await {
@@ -171,7 +189,7 @@ async fn found(
 /// One entry of a segment, relied on by its own signature and index.
 async fn sealed_entry(
     store: &dyn Store,
-    signer: &Signer,
+    keys: &KeyRing,
     index: u64,
     start: u64,
 ) -> Result<(String, Predicate), LedgerError> {
@@ -190,7 +208,7 @@ async fn sealed_entry(
         .and_then(|at| segment.lines.get(at))
         .ok_or_else(|| wrong(EntryError::Malformed(format!("not in {name}"))))?;
     let parts = Parts::of(line).map_err(wrong)?;
-    parts.verify(std::slice::from_ref(signer.verifier())).map_err(wrong)?;
+    parts.verify(&keys.verifiers()).map_err(wrong)?;
     let predicate = parts.read().map_err(wrong)?.predicate;
     if predicate.index != index {
         return Err(wrong(EntryError::Malformed(format!("it says it is entry {}", predicate.index))));

@@ -11,6 +11,8 @@ pub struct Settings {
     pub actor: String,
     /// Bytes of entries in the tail before they are sealed.
     pub tail_bytes: usize,
+    /// Bytes that all segments may fill.
+    pub budget_bytes: u64,
     /// How long after its recording an act may be tried.
     pub act_limit: SignedDuration,
     /// How long the first ask waits for others to share its write.
@@ -28,6 +30,7 @@ impl Default for Settings {
         Self {
             actor: "matverse".to_owned(),
             tail_bytes: 64 * 1024,
+            budget_bytes: 64 * 1024 * 1024,
             act_limit: SignedDuration::from_secs(30),
             linger: Duration::from_millis(10),
             slots: 5,

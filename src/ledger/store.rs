@@ -23,6 +23,19 @@ pub struct Object {
     pub data: BTreeMap<String, String>,
 }
 
+/// A segment, without its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// Whether the exporter has marked it: its entries lie elsewhere too.
+    pub exported: bool,
+}
+
 /// Why a call did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -81,6 +94,9 @@ pub trait Store: Send + Sync {
 
     /// Deletes one that still has this uid and resourceVersion.
     async fn delete(&self, name: &str, uid: &str, resource_version: &str) -> Result<(), StoreError>;
+
+    /// The segments, without their entries, oldest first.
+    async fn segments(&self) -> Result<Vec<Stored>, StoreError>;
 
     /// Reads all of them.
     async fn list(&self) -> Result<Vec<Object>, StoreError>;

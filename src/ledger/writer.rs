@@ -17,17 +17,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::budget::Budget;
 use super::checkpoint::Checkpoint;
 use super::draft::{Answer, Ask, Batch, Queue};
 use super::error::LedgerError;
-use super::keys::Signer;
+use super::keys::{KeyRing, Signer};
 use super::merkle::leaf_hash;
 use super::recovery::Found;
 use super::settings::Settings;
 use super::statement::{Body, Concluded, Intent};
 use super::states::{EntryRef, Outcome};
 use super::store::{Store, StoreError};
-use super::tail::{Segment, TAIL, Tail, segment_name};
+use super::tail::{Segment, TAIL, Tail, segment_name, segment_start};
 use super::text;
 use crate::decide::situation::ObjectRef;
 
@@ -87,7 +88,9 @@ enum Look {
 /// The one writer of a process.
 pub struct Writer {
     store: Arc<dyn Store>,
-    pub(super) signer: Signer,
+    pub(super) keys: KeyRing,
+    /// The ledger has yet to be told that the current key signs from here on.
+    pub(super) turning: bool,
     pub(super) settings: Settings,
     pub(super) origin: String,
     tail: Tail,
@@ -100,14 +103,18 @@ pub struct Writer {
     doubt: Vec<Attempt>,
     pub(super) owed: VecDeque<Ask>,
     trouble: Option<LedgerError>,
+    pub(super) budget: Budget,
+    /// Segments were sealed since they were last looked through.
+    unswept: bool,
 }
 
 impl Writer {
     /// A writer that continues what was found, under a new epoch that it has yet to append.
-    pub fn new(store: Arc<dyn Store>, signer: Signer, settings: Settings, found: &Found) -> Self {
+    pub fn new(store: Arc<dyn Store>, keys: KeyRing, settings: Settings, found: &Found) -> Self {
         Self {
             store,
-            signer,
+            turning: found.turning,
+            keys,
             settings,
             origin: found.tail.checkpoint.checkpoint().origin.clone(),
             tail: found.tail.clone(),
@@ -124,6 +131,34 @@ impl Writer {
             doubt: Vec::new(),
             owed: VecDeque::new(),
             trouble: None,
+            budget: Budget::new(0, 0, 0),
+            unswept: true,
+        }
+    }
+
+    /// Counts the segments.
+    pub async fn count(&mut self) -> Result<(), LedgerError> {
+        let segments = self.store.segments().await?.len() as u64;
+        self.budget = Budget::new(self.settings.budget_bytes, self.settings.tail_bytes, segments);
+        Ok(())
+    }
+
+    /// Removes exported segments, the oldest first, while the budget asks for it. One that holds an intent without
+    /// outcome stays. What fails is tried again after the next seal.
+    pub async fn sweep(&mut self) {
+        if !std::mem::take(&mut self.unswept) || !self.budget.is_to_sweep() {
+            return;
+        }
+        let Ok(segments) = self.store.segments().await else { return };
+        let needed: Vec<u64> = self.open.values().filter_map(|open| open.segment).collect();
+        for segment in segments.iter().filter(|segment| segment.exported) {
+            let start = segment_start(&segment.name);
+            if !self.budget.is_to_sweep() || start.is_none_or(|start| needed.contains(&start)) {
+                continue;
+            }
+            if self.store.delete(&segment.name, &segment.uid, &segment.resource_version).await.is_ok() {
+                self.budget.removed();
+            }
         }
     }
 
@@ -140,6 +175,12 @@ impl Writer {
     /// Intents without outcome.
     pub fn open_intents(&self) -> &BTreeMap<u64, Open> {
         &self.open
+    }
+
+    /// Who signs the next entry of a batch: until the current key is announced, the one that announces it.
+    pub(super) fn signer(&self, batch: &[Body]) -> &Signer {
+        let announced = !self.turning || batch.iter().any(|body| matches!(body, Body::Key { .. }));
+        self.keys.retiring.as_ref().filter(|_| !announced).unwrap_or(&self.keys.current)
     }
 
     /// Why it cannot append now, if so.
@@ -231,7 +272,7 @@ impl Writer {
         base.epoch = self.epoch;
         base.checkpoint =
             Checkpoint { origin: self.origin.clone(), size: base.end.size(), root: base.end.root() }
-                .sign(&self.signer);
+                .sign_all(&self.keys);
         let Batch { bodies, lines, answers: positions, owed, recorded_at, .. } = batch;
         if self.put(Attempt { tail: base, bodies, recorded_at, owed, sealed }).await? {
             for ((position, index), line) in positions.iter().zip(first..).zip(&lines) {
@@ -355,7 +396,7 @@ impl Writer {
         if let Some(which) = self.doubt.iter().position(|earlier| earlier.tail.data() == object.data) {
             return Ok(Look::Earlier(which, object.resource_version));
         }
-        Tail::parse(&self.origin, &object.data, std::slice::from_ref(self.signer.verifier()))?;
+        Tail::parse(&self.origin, &object.data, &self.keys.verifiers())?;
         Err(LedgerError::SteppedDown)
     }
 
@@ -383,6 +424,8 @@ impl Writer {
         self.doubt.clear();
         self.owed.drain(..attempt.owed.min(self.owed.len()));
         for (start, end) in attempt.sealed {
+            self.budget.seal();
+            self.unswept = true;
             for (_, open) in self.open.range_mut(start..end) {
                 open.segment = Some(start);
             }
@@ -391,6 +434,8 @@ impl Writer {
             let index = first + offset as u64;
             match body {
                 Body::Intent(intent) => {
+                    let bytes = self.tail.lines[lines + offset].len();
+                    self.budget.spend(&intent.object().namespace, bytes);
                     self.open.insert(index, Open::of(&intent));
                 }
                 Body::Outcome(concluded) => {
@@ -398,6 +443,7 @@ impl Writer {
                     let entry = self.entry_ref(index, &line, self.epoch);
                     self.conclude(concluded, entry);
                 }
+                Body::Key { .. } => self.turning = false,
                 _ => {}
             }
         }

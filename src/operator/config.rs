@@ -71,6 +71,12 @@ pub struct LedgerConfig {
     pub origin: String,
     /// PKCS#8 PEM file of the Ed25519 key.
     pub key_file: PathBuf,
+    /// Bytes of entries in the tail before they are sealed.
+    pub tail_bytes: u64,
+    /// Bytes that all segments may fill.
+    pub budget_bytes: u64,
+    /// The same of the key that it takes over from, while it does.
+    pub retiring_key_file: Option<PathBuf>,
 }
 
 /// Every mistake of a file, each with its path.
@@ -367,7 +373,11 @@ impl Walk {
     }
 
     fn ledger(&mut self, value: &Value) -> LedgerConfig {
-        self.known("ledger", value, &["namespace", "origin", "keyFile", "tailBytes", "budgetBytes"]);
+        self.known(
+            "ledger",
+            value,
+            &["namespace", "origin", "keyFile", "retiringKeyFile", "tailBytes", "budgetBytes"],
+        );
         let origin = self.text("ledger.origin", &value["origin"], "");
         if origin.is_empty() || origin.chars().count() > 100 {
             self.wrong("ledger.origin", "a name of 1 to 100 characters is needed, such as prod-eu/main");
@@ -384,17 +394,21 @@ impl Walk {
                 "the file of the signing key is needed (matverse ledger keygen makes one)",
             );
         }
-        // The sizes are the ledger's own until its budget is built; another value must not be believed in.
-        for (key, built) in [("tailBytes", 65_536), ("budgetBytes", 67_108_864)] {
-            let path = format!("ledger.{key}");
-            if self.number(&path, &value[key], built, 1..=u64::MAX) != built {
-                self.wrong(&path, format_args!("only {built} is built yet; leave it out"));
-            }
-        }
         LedgerConfig {
             namespace: self.text("ledger.namespace", &value["namespace"], "matverse-ledger"),
             origin,
             key_file: key_file.into(),
+            // The tail must hold a few entries of the largest size, and an object of the API at most 1 MiB.
+            tail_bytes: self.number("ledger.tailBytes", &value["tailBytes"], 65_536, 65_536..=524_288),
+            budget_bytes: self.number(
+                "ledger.budgetBytes",
+                &value["budgetBytes"],
+                67_108_864,
+                1_048_576..=u64::MAX,
+            ),
+            retiring_key_file: Some(self.text("ledger.retiringKeyFile", &value["retiringKeyFile"], ""))
+                .filter(|file| !file.is_empty())
+                .map(PathBuf::from),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::telemetry::Telemetry;
 use super::world::{GateBoard, LedgerDoor, World};
 use crate::act;
 use crate::ledger::configmaps::ConfigMaps;
-use crate::ledger::keys::Signer;
+use crate::ledger::keys::{KeyRing, Signer};
 use crate::ledger::settings::Settings;
 use crate::ledger::{Ledger, LedgerError};
 use crate::observe::Signals;
@@ -214,11 +214,19 @@ async fn keep_ledger(world: Arc<World>, health: Arc<Health>, mut ending: watch::
 
 async fn open(world: &World) -> Result<Arc<Ledger>, LedgerError> {
     let settings = &world.config.ledger;
-    let signer = Signer::from_file(&settings.origin, &settings.key_file)?;
+    let signer = |file| Signer::from_file(&settings.origin, file);
+    let keys = KeyRing {
+        current: signer(&settings.key_file)?,
+        retiring: settings.retiring_key_file.as_deref().map(signer).transpose()?,
+    };
     let store = Arc::new(ConfigMaps::new(world.client.clone(), &settings.namespace));
-    let how = Settings { actor: world.actor.clone(), ..Settings::default() };
-    let (ledger, recovery) =
-        Ledger::open_with(store, signer, &settings.origin, how, world.clock.now()).await?;
+    let how = Settings {
+        actor: world.actor.clone(),
+        tail_bytes: usize::try_from(settings.tail_bytes).unwrap_or(usize::MAX),
+        budget_bytes: settings.budget_bytes,
+        ..Settings::default()
+    };
+    let (ledger, recovery) = Ledger::open_with(store, keys, &settings.origin, how, world.clock.now()).await?;
     let now = || world.clock.now();
     for open in recovery.open {
         let outcome = act::settle(&world.client, &open.intent, recovery.epoch, &now).await;

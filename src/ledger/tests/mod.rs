@@ -6,5 +6,7 @@ mod entries;
 mod fixture;
 mod flips;
 mod leaders;
+mod retention;
+mod rotation;
 mod saved;
 mod sealing;

@@ -7,8 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use super::Finding;
+use crate::ledger::keys::VerifierKey;
 use crate::ledger::statement::{PREDICATE_TYPE, Parts, STATEMENT_TYPE};
 use crate::ledger::states::Outcome;
+use crate::ledger::text;
 
 /// How long after its `notAfter` an intent may be without outcome: time for another leader to take over.
 const GRACE: SignedDuration = SignedDuration::from_secs(120);
@@ -34,6 +36,11 @@ pub struct Said {
     recorded_at: Timestamp,
     /// Its kind.
     pub kind: String,
+    /// Id of the key that signed it, hex.
+    #[serde(skip)]
+    key_id: String,
+    #[serde(default)]
+    key: Option<String>,
     #[serde(default)]
     origin: Option<String>,
     #[serde(default)]
@@ -61,7 +68,7 @@ pub fn said(parts: &Parts<'_>) -> Result<Said, String> {
     if seen.r#type != STATEMENT_TYPE || seen.predicate_type != PREDICATE_TYPE {
         return Err("another type of statement".to_owned());
     }
-    Ok(seen.predicate)
+    Ok(Said { key_id: parts.key_id.to_owned(), ..seen.predicate })
 }
 
 /// Figures of a ledger.
@@ -93,6 +100,8 @@ pub fn check(
     let mut left: BTreeMap<&str, &str> = BTreeMap::new();
     let mut last: Option<(u64, u64, Timestamp)> = None;
     let mut known_from = 0;
+    // Id of the key that the ledger has turned to; unknown behind a gap.
+    let mut signer: Option<String> = None;
     for (index, said) in entries {
         let index = *index;
         let mut wrong = |message: &str| findings.push(Finding::entry(index, message.to_owned()));
@@ -100,6 +109,7 @@ pub fn check(
         if !contiguous {
             known_from = index;
             left.clear();
+            signer = None;
         }
         if (said.kind == "genesis") != (index == 0) {
             wrong("a genesis must be the first entry, and only that");
@@ -117,6 +127,18 @@ pub fn check(
             }
         }
         last = Some((index, said.epoch, said.recorded_at));
+        let announces = ["genesis", "key"].contains(&said.kind.as_str());
+        let announced =
+            said.key.as_deref().filter(|_| announces).and_then(|key| VerifierKey::parse(key).ok());
+        if announces && announced.is_none() {
+            wrong("it announces no key");
+        }
+        let announced = announced.map(|key| text::hex(&key.id()));
+        let expected = if said.kind == "genesis" { announced.as_ref() } else { signer.as_ref() };
+        if expected.is_some_and(|id| *id != said.key_id) {
+            wrong("signed by another key than the one that the ledger had turned to");
+        }
+        signer = announced.or(signer).or_else(|| Some(said.key_id.clone()));
         match said.kind.as_str() {
             "intent" => {
                 figures.intents += 1;

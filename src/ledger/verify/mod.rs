@@ -17,6 +17,7 @@ use serde::Serialize;
 
 pub use saved::{Saved, read};
 
+use super::checkpoint::SignedCheckpoint;
 use super::keys::VerifierKey;
 
 /// How bad a finding is.
@@ -139,13 +140,38 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
+impl Report {
+    /// Whether anything was changed.
+    #[must_use]
+    pub fn is_tampered(&self) -> bool {
+        self.verdict == Verdict::Tampered
+    }
+}
+
+/// A report, and what it speaks of.
+pub struct Examined<'a> {
+    /// What was found.
+    pub report: Report,
+    /// The checkpoint, where its signature holds.
+    pub checkpoint: Option<SignedCheckpoint>,
+    /// The entry lines, in order.
+    pub lines: Vec<&'a str>,
+}
+
 /// Verifies a ledger.
 #[must_use]
 pub fn verify(request: &Request) -> Report {
+    examine(request).report
+}
+
+/// Verifies a ledger and keeps what it read.
+#[must_use]
+pub fn examine(request: &Request) -> Examined<'_> {
     let mut walk = walk::Walk::new(request);
     walk.run();
     let walk::Walk { mut findings, checkpoint, entries, segments, signatures, since, .. } = walk;
-    let stated = checkpoint.as_ref().map(super::checkpoint::SignedCheckpoint::checkpoint);
+    let lines = entries.iter().map(|entry| entry.line).collect();
+    let stated = checkpoint.as_ref().map(SignedCheckpoint::checkpoint);
     let seen = entries.len() as u64;
     let intact = findings.iter().all(|finding| finding.severity != Severity::Tampered);
     let figures = if intact {
@@ -160,7 +186,7 @@ pub fn verify(request: &Request) -> Report {
         Some(Severity::Tampered) => Verdict::Tampered,
         Some(Severity::Incomplete) => Verdict::Incomplete,
     };
-    Report {
+    let report = Report {
         verdict,
         origin: stated.map(|c| c.origin.clone()),
         size: stated.map(|c| c.size),
@@ -174,5 +200,6 @@ pub fn verify(request: &Request) -> Report {
         since,
         policies: "not checked",
         findings,
-    }
+    };
+    Examined { report, checkpoint, lines }
 }

@@ -17,7 +17,8 @@ const ROOT_CA: &str = "kube-root-ca.crt";
 pub struct Seen<'a> {
     /// Its index.
     pub index: u64,
-    line: &'a str,
+    /// Its line.
+    pub line: &'a str,
     /// What it says, where it can be read.
     pub said: Option<Said>,
 }

@@ -1,4 +1,6 @@
-//! `matverse replay`: lines of readings in, decisions out, with no cluster at all.
+//! `matverse replay`: lines of readings in, decisions out, with no cluster at all; or a ledger, decided again.
+
+mod ledger;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -20,8 +22,19 @@ use crate::simulate::door::{Door, Given};
 /// Reads lines of evidence and answers each with a decision.
 #[derive(Args, Debug)]
 pub struct Replay {
-    /// A file of JSON lines, or `-` for standard input; the format is in docs/reference/replay.md
+    /// A file of JSON lines, or `-` for standard input; the format is in docs/reference/replay.md. Or a ledger:
+    /// saved ConfigMaps, or the folder of an export
+    #[arg(value_name = "FILE|LEDGER")]
     file: PathBuf,
+    /// Verifier key of the ledger; repeat it while keys overlap
+    #[arg(long = "key", value_name = "VKEY")]
+    keys: Vec<String>,
+    /// Of a ledger: which decisions of another version of the policy would be another act under this one
+    #[arg(long)]
+    diff: bool,
+    /// Of a ledger: one JSON line a decision
+    #[arg(long)]
+    json: bool,
     /// The operator's configuration; only its profiles and pools are read
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -44,7 +57,7 @@ impl Replay {
     #[must_use]
     pub fn run(self) -> ExitCode {
         match self.replay() {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(code) => ExitCode::from(code),
             Err(error) => {
                 eprintln!("matverse replay: {error:#}");
                 ExitCode::from(3)
@@ -52,10 +65,13 @@ impl Replay {
         }
     }
 
-    fn replay(self) -> Result<()> {
+    fn replay(self) -> Result<u8> {
         let input: Box<dyn BufRead> = if self.file == Path::new("-") {
             Box::new(io::stdin().lock())
         } else {
+            if let Some(objects) = ledger::ledger_in(&self.file)? {
+                return ledger::run(objects, &self.keys, self.diff, self.json);
+            }
             let file = std::fs::File::open(&self.file).with_context(|| self.file.display().to_string())?;
             Box::new(io::BufReader::new(file))
         };
@@ -69,8 +85,8 @@ impl Replay {
         };
         match answered {
             // Whoever read the answers has gone: that is how a pipe ends.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+            other => Ok(other.map(|()| 0)?),
         }
     }
 }

@@ -1,0 +1,95 @@
+//! `matverse replay LEDGER`: every recorded decision, decided again.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::decide::POLICY_VERSION;
+use crate::ledger::keys::VerifierKey;
+use crate::ledger::log::Log;
+use crate::ledger::replay::{Again, Replayed, replay};
+use crate::ledger::tiles;
+use crate::ledger::verify::{Request, Saved, Signatures, read};
+
+/// A ledger, where `path` holds one: the folder of an export, or saved ConfigMaps.
+pub fn ledger_in(path: &Path) -> Result<Option<Vec<Saved>>> {
+    let name = path.display().to_string();
+    if path.is_dir() {
+        let (note, lines) =
+            tiles::read(|file| std::fs::read(path.join(file)).ok()).with_context(|| name.clone())?;
+        return Ok(Some(tiles::objects(note, &lines)));
+    }
+    let bytes = std::fs::read(path).with_context(|| name.clone())?;
+    // Lines of readings never speak of an apiVersion, and saved objects always do.
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]).into_owned();
+    if !start.contains("apiVersion") {
+        return Ok(None);
+    }
+    match read(&name, &bytes) {
+        Ok(objects) => Ok(Some(objects)),
+        Err(finding) => anyhow::bail!("{}: {}", finding.at, finding.message),
+    }
+}
+
+/// Decides again and prints what came of it. Exit code 0: every decision of these rules came out the same; 1: one
+/// did not, or the ledger does not verify; 2: other rules decided some, and `diff` was not asked for.
+pub fn run(objects: Vec<Saved>, keys: &[String], diff: bool, json: bool) -> Result<u8> {
+    ensure!(!keys.is_empty(), "a ledger is replayed under its verifier key: --key");
+    let keys = keys
+        .iter()
+        .map(|key| VerifierKey::parse(key.trim()).with_context(|| format!("--key {key:?}")))
+        .collect::<Result<Vec<_>>>()?;
+    let request = Request { objects, keys, signatures: Signatures::Checkpoint, ..Request::default() };
+    let log = match Log::open(&request) {
+        Ok(log) => log,
+        Err(report) => {
+            for finding in &report.findings {
+                eprintln!("matverse replay: {}: {}", finding.at, finding.message);
+            }
+            return Ok(report.verdict.exit_code().max(1));
+        }
+    };
+    let all = replay(0, &log.lines).map_err(|(index, why)| anyhow::anyhow!("entry {index}: {why}"))?;
+    if json {
+        for one in &all {
+            println!("{}", serde_json::to_string(one)?);
+        }
+    } else {
+        print!("{}", text(&all, diff));
+    }
+    let differs = all.iter().any(|one| matches!(one.again, Again::Differs { .. }));
+    let other = all.iter().any(|one| matches!(one.again, Again::OtherPolicy { .. }));
+    Ok(if differs { 1 } else { u8::from(other && !diff) * 2 })
+}
+
+fn text(all: &[Replayed], diff: bool) -> String {
+    let (mut text, mut same, mut older, mut changed) = (String::new(), 0, 0, 0);
+    for one in all {
+        match &one.again {
+            Again::Same => same += 1,
+            Again::Differs { fields } => {
+                text += &format!("  entry {}: decided otherwise ({})\n", one.index, fields.join(", "));
+                text += &format!("    then {}\n    now  {}\n", one.then, one.now);
+            }
+            Again::OtherPolicy { version, fields } => {
+                older += 1;
+                let acts = fields.iter().any(|field| ["action", "plan"].contains(field));
+                changed += u64::from(acts);
+                if diff && acts {
+                    text += &format!("  entry {}: policy {version} decided otherwise\n", one.index);
+                    text += &format!("    then {}\n    now  {}\n", one.then, one.now);
+                }
+            }
+        }
+    }
+    let mut summary = format!("{} decisions, {same} the same in every bit", all.len());
+    if older > 0 {
+        summary += &format!(", {older} by another version of the policy than {POLICY_VERSION}");
+        summary += &if diff {
+            format!(", {changed} of which would be another act")
+        } else {
+            "; compare those with --diff".to_owned()
+        };
+    }
+    format!("{summary}\n{text}")
+}
