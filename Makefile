@@ -9,7 +9,7 @@ TRIPLE  := x86_64-unknown-linux-gnu
 # A static binary needs its own build of every dependency, so it is kept across checkouts.
 STATIC  := $(CACHE)/target-image/$(TRIPLE)/release/matverse
 
-.PHONY: help test demo unit e2e lint fmt crds image coverage bench-speed bench-quality up down clean
+.PHONY: help test demo unit e2e lint fmt crds image campaign coverage bench-speed bench-quality up down clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,9 @@ unit: ## pure rooms and the scripted API server and Prometheus
 
 e2e: image ## the real control plane: up, every scenario, down
 	@PATH="$(dir $(STATIC)):$$PATH" e2e/run $(IMAGE)
+
+campaign: ## leaders killed, paused and rivalled at every write; DECISIONS=N SEED=S
+	@e2e/campaign
 
 lint: ## format and lints
 	cargo fmt --check
