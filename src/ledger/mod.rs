@@ -38,6 +38,7 @@ pub mod statement;
 pub mod states;
 pub mod store;
 pub mod tail;
+pub mod target;
 pub mod text;
 pub mod tiles;
 pub mod verify;

@@ -7,6 +7,7 @@ mod export;
 mod keygen;
 mod prove;
 mod source;
+mod target;
 mod verify;
 mod witness;
 

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::source::Source;
+use super::target::VerifyTarget;
 use crate::ledger::keys::VerifierKey;
 use crate::ledger::proof::Proof;
 use crate::ledger::verify::{Finding, Report, Request, Severity, Signatures, Verdict, verify};
@@ -13,7 +14,10 @@ use crate::ledger::witness::cosigned_at;
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Verify {
+    #[command(subcommand)]
+    of: Option<Of>,
     #[command(flatten)]
     source: Source,
     /// A proof that `prove` wrote, instead of a ledger.
@@ -31,6 +35,13 @@ pub struct Verify {
     /// Form of the report.
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
+}
+
+/// Something else than a whole ledger.
+#[derive(Debug, Subcommand)]
+enum Of {
+    /// What the annotations of a Deployment are worth: VALID, STALE, FORGED or EXTERNAL.
+    Target(VerifyTarget),
 }
 
 /// Which signatures are checked.
@@ -57,6 +68,9 @@ impl Verify {
     /// # Errors
     /// Usage, or input that cannot be read.
     pub async fn run(&self) -> Result<u8> {
+        if let Some(Of::Target(target)) = &self.of {
+            return target.run().await;
+        }
         let witness = self.witness.as_ref();
         let witness = witness
             .map(|key| VerifierKey::parse_witness(key.trim()).with_context(|| format!("--witness {key:?}")))

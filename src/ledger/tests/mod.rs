@@ -10,3 +10,4 @@ mod retention;
 mod rotation;
 mod saved;
 mod sealing;
+mod targets;
