@@ -21,6 +21,8 @@ mod ledger;
 mod resources;
 #[path = "policies/story.rs"]
 mod story;
+#[path = "policies/writer.rs"]
+mod writer;
 
 use std::sync::Arc;
 
@@ -41,6 +43,7 @@ async fn a_real_api_server_refuses_what_the_policies_forbid_and_nothing_else() {
 async fn checks(cluster: Arc<Cluster>) {
     story::tell(&cluster).await;
     cluster.install().await;
+    writer::lives(&cluster).await;
     let mut count = 0;
     let mut wrong = Vec::new();
     let tables: [(&str, Vec<Case>); 5] = [

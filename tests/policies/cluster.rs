@@ -23,6 +23,9 @@ pub enum Who {
     Operator,
     /// The exporter's.
     Exporter,
+    /// The operator's and the exporter's of the release whose ledger is a real one.
+    Writer,
+    Marker,
     /// A person with every right that RBAC can give.
     Stranger,
     /// Another one, whose name has a space in it.
@@ -42,9 +45,11 @@ pub enum Who {
 
 impl Who {
     /// Those that may do everything as far as RBAC goes.
-    pub const MIGHTY: [Self; 8] = [
+    pub const MIGHTY: [Self; 10] = [
         Self::Operator,
         Self::Exporter,
+        Self::Writer,
+        Self::Marker,
         Self::Stranger,
         Self::JaneDoe,
         Self::NamespaceController,
@@ -60,6 +65,10 @@ impl Who {
             Self::Admin => return None,
             Self::Operator => account(&story::system(), &story::fullname()),
             Self::Exporter => account(&story::system(), &format!("{}-exporter", story::fullname())),
+            Self::Writer => account(&story::system(), &format!("{}-matverse-autonomy", story::living())),
+            Self::Marker => {
+                account(&story::system(), &format!("{}-matverse-autonomy-exporter", story::living()))
+            }
             Self::Stranger => "stranger".into(),
             Self::JaneDoe => "Jane Doe".into(),
             Self::Author => "author".into(),
@@ -118,6 +127,7 @@ impl Refused {
 }
 
 pub struct Cluster {
+    config: Config,
     client: Client,
     helm: PathBuf,
     /// Definitions that were not there before.
@@ -146,7 +156,8 @@ impl Cluster {
         let file = Kubeconfig::read_from(path).unwrap();
         let mut config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
         config.default_retry = false;
-        let mut cluster = Self { client: Client::try_from(config).unwrap(), helm, installed: Vec::new() };
+        let client = Client::try_from(config.clone()).unwrap();
+        let mut cluster = Self { config, client, helm, installed: Vec::new() };
         for definition in crd::all() {
             let name = definition.metadata.name.clone().unwrap();
             let path = format!("{DEFINITIONS}/{name}");
@@ -163,6 +174,13 @@ impl Cluster {
             cluster.eventually("the definitions are served", || cluster.admin("GET", &path, None)).await;
         }
         Some(cluster)
+    }
+
+    /// A client that is somebody, for code that makes its own requests.
+    pub fn client_of(&self, who: Who) -> Client {
+        let mut config = self.config.clone();
+        config.auth_info.impersonate = who.user();
+        Client::try_from(config).unwrap()
     }
 
     /// Until an object that is being deleted is.
@@ -195,7 +213,9 @@ impl Cluster {
 
     /// The policies of the chart, and the moment from which each refuses.
     pub async fn install(&self) {
-        for object in self.render() {
+        let all =
+            story::installed().map(|(release, ledger, policies)| self.render(&release, &ledger, policies));
+        for object in all.into_iter().flatten() {
             let plural = match object["kind"].as_str().unwrap() {
                 "ValidatingAdmissionPolicy" => "validatingadmissionpolicies",
                 "ValidatingAdmissionPolicyBinding" => "validatingadmissionpolicybindings",
@@ -218,12 +238,12 @@ impl Cluster {
         }
     }
 
-    fn render(&self) -> Vec<Value> {
+    fn render(&self, release: &str, ledger: &str, policies: &[&str]) -> Vec<Value> {
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/matverse-autonomy");
         let mut helm = Command::new(&self.helm);
-        helm.arg("template").arg(story::release()).arg(&chart).args(["--namespace", &story::system()]);
-        helm.args(["--set", &format!("ledger.namespace={}", story::ledger())]);
-        for policy in story::POLICIES {
+        helm.args(["template", release]).arg(&chart).args(["--namespace", &story::system()]);
+        helm.args(["--set", &format!("ledger.namespace={ledger}")]);
+        for policy in policies {
             helm.args(["--show-only", &format!("templates/policies-{policy}.yaml")]);
         }
         let output = helm.output().unwrap();
@@ -231,7 +251,7 @@ impl Cluster {
         let objects: Vec<Value> =
             serde_saphyr::from_multiple(&String::from_utf8(output.stdout).unwrap()).unwrap();
         let objects: Vec<Value> = objects.into_iter().filter(|object| !object.is_null()).collect();
-        assert_eq!(objects.len(), 2 * story::POLICIES.len(), "a binding for each policy");
+        assert_eq!(objects.len(), 2 * policies.len(), "a binding for each policy");
         objects
     }
 
@@ -271,7 +291,14 @@ impl Cluster {
         self.send(Who::Admin, verb, path, body).await
     }
 
-    async fn send(&self, who: Who, verb: &str, path: &str, body: Option<&Value>) -> Result<Value, Refused> {
+    /// A request of anybody, in earnest.
+    pub async fn send(
+        &self,
+        who: Who,
+        verb: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Refused> {
         let (method, kind) = match verb {
             "APPLY" => ("PATCH", "application/apply-patch+yaml"),
             "MERGE" => ("PATCH", "application/merge-patch+json"),
@@ -293,9 +320,11 @@ impl Cluster {
     /// Takes everything away that was brought.
     pub async fn leave(&self) {
         for plural in ["validatingadmissionpolicybindings", "validatingadmissionpolicies"] {
-            for policy in story::POLICIES {
-                let path = format!("{ADMISSION}/{plural}/{}-{policy}", story::fullname());
-                let _ = self.admin("DELETE", &path, None).await;
+            for (release, _, policies) in story::installed() {
+                for policy in policies {
+                    let path = format!("{ADMISSION}/{plural}/{release}-matverse-autonomy-{policy}");
+                    let _ = self.admin("DELETE", &path, None).await;
+                }
             }
         }
         let free = json!({"metadata": {"finalizers": null}});

@@ -30,6 +30,19 @@ pub fn shop() -> String {
     format!("{}-shop", release())
 }
 
+/// A second release, whose ledger is a real one.
+pub fn living() -> String {
+    format!("{}w", release())
+}
+/// Namespace of that.
+pub fn living_ledger() -> String {
+    format!("{}-ledger", living())
+}
+/// Everything that is rendered: release, namespace of its ledger, policies.
+pub fn installed() -> [(String, String, &'static [&'static str]); 2] {
+    [(release(), ledger(), &POLICIES), (living(), living_ledger(), &["worm"])]
+}
+
 /// Path of a ConfigMap of the ledger; without a name that of all of them.
 pub fn in_ledger(name: &str) -> String {
     format!("/api/v1/namespaces/{}/configmaps/{name}", ledger()).trim_end_matches('/').to_owned()
@@ -55,6 +68,7 @@ pub fn places() -> Vec<String> {
     vec![
         format!("{rbac}/clusterrolebindings/{}-mighty", release()),
         format!("/api/v1/namespaces/{}", ledger()),
+        format!("/api/v1/namespaces/{}", living_ledger()),
         format!("/api/v1/namespaces/{}", shop()),
     ]
 }
@@ -135,7 +149,7 @@ pub async fn tell(cluster: &Cluster) {
     let make = async |path: &str, object: Value| {
         cluster.admin("POST", path, Some(&object)).await.unwrap_or_else(|e| panic!("{path}: {e:?}"));
     };
-    for namespace in [ledger(), shop()] {
+    for namespace in [ledger(), living_ledger(), shop()] {
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         make("/api/v1/namespaces", object).await;
     }
