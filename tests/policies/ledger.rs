@@ -93,6 +93,8 @@ pub fn growing() -> Vec<Case> {
         case("epochs go back", Operator, put(tail(2, "cde", 2)), WORM),
         case("the sealed number goes back", Operator, put(tail(1, "bcd", 3)), WORM),
         case("size says more than there is", Operator, with(|t| t["data"]["size"] = json!("9")), WORM),
+        case("size and checkpoint say more than there is", Operator, with(|t| { t["data"]["size"] = json!("9"); t["data"]["checkpoint"] = json!(checkpoint("test/main", 9)); }), WORM),
+        case("the last entry has no end", Operator, with(|t| t["data"]["entries"] = json!("c\nd\ne")), WORM),
         case("the checkpoint is of another size", Operator, with(|t| t["data"]["checkpoint"] = json!(checkpoint("test/main", 4))), WORM),
         case("the checkpoint is of another ledger", Operator, with(|t| t["data"]["checkpoint"] = json!(checkpoint("other/main", 5))), WORM),
         case("the checkpoint is none", Operator, with(|t| t["data"]["checkpoint"] = json!("x")), WORM),
