@@ -32,15 +32,18 @@ fn merge(name: &str, body: Value) -> Try {
 fn label(name: &str, key: &str, value: Value) -> Try {
     merge(name, json!({"metadata": {"labels": {key: value}}}))
 }
+fn annotate(name: &str, key: &str, value: Value) -> Try {
+    merge(name, json!({"metadata": {"annotations": {key: value}}}))
+}
 fn annotation(name: &str) -> Try {
-    merge(name, json!({"metadata": {"annotations": {"a": "b"}}}))
+    annotate(name, "a", json!("b"))
 }
 fn delete(name: &str) -> Try {
     Try { verb: "DELETE", path: in_ledger(name), body: None }
 }
-/// Deletes the collection, or those of it that a selector names.
+/// Deletes the collection, or those of it that a selector of fields names.
 fn sweep(selector: &str) -> Try {
-    Try { verb: "DELETE", path: format!("{}?labelSelector={selector}", in_ledger("")), body: None }
+    Try { verb: "DELETE", path: format!("{}?fieldSelector={selector}", in_ledger("")), body: None }
 }
 
 /// The tail that comes next in good order.
@@ -141,8 +144,8 @@ pub fn growing() -> Vec<Case> {
 /// What never changes, what is not the ledger's, and collections.
 #[rustfmt::skip] // a row a line
 pub fn sealed() -> Vec<Case> {
-    let mark = |name: &str, value: &str| label(name, MARK, json!(value));
-    let marking = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": FREE, "labels": {MARK: "true"}}});
+    let mark = |name: &str, value: &str| annotate(name, MARK, json!(value));
+    let marking = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": FREE, "annotations": {MARK: "true"}}});
     let mut unnamed = segment("");
     unnamed["metadata"] = json!({"generateName": "seg-"});
     let mut founding = config_map("founded", json!({"key": "k"}));
@@ -158,24 +161,27 @@ pub fn sealed() -> Vec<Case> {
         case("a segment's name is left to the server", Operator, create(unnamed), WORM),
         case("a segment has a key too many", Operator, of_segment(NEXT, |s| s["data"]["more"] = json!("x")), WORM),
         case("a segment has a finalizer", Operator, of_segment(NEXT, |s| s["metadata"]["finalizers"] = json!(["a.b/c"])), WORM),
-        case("a segment is made as exported", Operator, of_segment(NEXT, |s| s["metadata"]["labels"][MARK] = json!("true")), WORM),
+        case("a segment is made as exported", Operator, of_segment(NEXT, |s| s["metadata"]["annotations"] = json!({MARK: "true"})), WORM),
         case("a segment is sealed by another", Stranger, create(segment(NEXT)), WORM),
         case("a segment is sealed by the admin", Admin, create(segment(NEXT)), WORM),
         case("a segment is sealed by the exporter", Exporter, create(segment(NEXT)), WORM),
         case("a segment is marked", Exporter, mark(FREE, "true"), Allowed),
         case("a segment is marked by apply", Exporter, write("APPLY", FREE, marking), Allowed),
-        case("a segment is marked by a JSON patch", Exporter, write("JSON", FREE, json!([step("add", "/metadata/labels/autonomy.matverse.io~1exported", json!("true"))])), Allowed),
+        case("a segment is marked by a JSON patch", Exporter, write("JSON", FREE, json!([step("add", "/metadata/annotations", json!({MARK: "true"}))])), Allowed),
         case("a segment is marked with another word", Exporter, mark(FREE, "yes"), WORM),
         case("a segment gets another label", Exporter, label(FREE, "a", json!("b")), WORM),
         case("a segment loses a label", Exporter, label(FREE, "app", Value::Null), WORM),
         case("a segment gets an annotation", Exporter, annotation(FREE), WORM),
+        case("an exported segment gets another annotation", Exporter, annotation(EXPORTED), WORM),
+        case("an exported segment is marked again", Exporter, mark(EXPORTED, "true"), Allowed),
+        case("the mark is a label", Exporter, label(FREE, MARK, json!("true")), WORM),
         case("a segment gets a finalizer", Exporter, merge(FREE, json!({"metadata": {"finalizers": ["a.b/c"]}})), WORM),
-        case("the mark is taken away", Exporter, label(EXPORTED, MARK, Value::Null), WORM),
+        case("the mark is taken away", Exporter, annotate(EXPORTED, MARK, Value::Null), WORM),
         case("the mark is changed", Exporter, mark(EXPORTED, "false"), WORM),
         case("the operator marks", Operator, mark(FREE, "true"), WORM),
         case("the admin marks", Admin, mark(FREE, "true"), WORM),
         case("another marks", Stranger, mark(FREE, "true"), WORM),
-        case("another takes the mark away", Stranger, label(EXPORTED, MARK, Value::Null), WORM),
+        case("another takes the mark away", Stranger, annotate(EXPORTED, MARK, Value::Null), WORM),
         case("the operator changes a label of a segment", Operator, label(FREE, "a", json!("b")), WORM),
         case("an exported segment is deleted", Operator, delete(EXPORTED), Allowed),
         case("a segment is deleted before it is exported", Operator, delete(FREE), WORM),
@@ -202,8 +208,8 @@ pub fn sealed() -> Vec<Case> {
         case("the collection is deleted by the admin", Admin, sweep(""), WORM),
         case("the collection is deleted by another", Stranger, sweep(""), WORM),
         case("the collection goes, and its namespace stays", NamespaceController, sweep(""), WORM),
-        case("the exported part is deleted at once", Operator, sweep(&format!("{MARK}%3Dtrue")), Allowed),
-        case("the exported part is deleted at once by another", Stranger, sweep(&format!("{MARK}%3Dtrue")), WORM),
+        case("the exported part is deleted at once", Operator, sweep(&format!("metadata.name%3D{EXPORTED}")), Allowed),
+        case("the exported part is deleted at once by another", Stranger, sweep(&format!("metadata.name%3D{EXPORTED}")), WORM),
         case("a Secret there is none of its business", Stranger, Try { verb: "POST", path: secrets(&ledger()), body: Some(secret) }, Allowed),
         case("a ConfigMap elsewhere is none of its business", Stranger, Try { verb: "POST", path: crate::story::knobs(""), body: Some(config_map("tail", json!({}))) }, Allowed),
         case("the namespace is deleted by mistake", Admin, namespace(&ledger()), By("namespace")),

@@ -6,7 +6,7 @@ use crate::cluster::{Case, Cluster, Try, Verdict, Who, case};
 
 /// The policies, as their files and objects name them.
 pub const POLICIES: [&str; 5] = ["worm", "namespace", "acts", "deputy", "requests"];
-/// The label by which a segment may go.
+/// The annotation by which a segment may go.
 pub const MARK: &str = "autonomy.matverse.io/exported";
 /// The annotation of a decision.
 pub const DECISION: &str = "autonomy.matverse.io/decision";
@@ -159,7 +159,7 @@ pub async fn tell(cluster: &Cluster) {
     make(&all, tail(2, "cd", 3)).await;
     make(&all, segment("seg-000000000000")).await;
     let mut exported = segment("seg-000000000001");
-    exported["metadata"]["labels"][MARK] = json!("true");
+    exported["metadata"]["annotations"] = json!({MARK: "true"});
     make(&all, exported).await;
     let mut founded = config_map("founded", json!({"key": "k"}));
     founded["immutable"] = json!(true);

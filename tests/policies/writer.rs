@@ -78,7 +78,7 @@ pub async fn lives(cluster: &Cluster) {
     let early = store.delete(&first.name, &first.uid, &first.resource_version).await;
     assert!(matches!(early, Err(StoreError::Denied(_))), "{early:?}");
     let path = format!("/api/v1/namespaces/{namespace}/configmaps/{}", first.name);
-    let mark = json!({"metadata": {"labels": {MARK: "true"}}});
+    let mark = json!({"metadata": {"annotations": {MARK: "true"}}});
     cluster.send(Who::Marker, "MERGE", &path, Some(&mark)).await.unwrap();
     let marked = store.get(&first.name).await.unwrap();
     store.delete(&marked.name, &marked.uid, &marked.resource_version).await.unwrap();
