@@ -122,7 +122,7 @@ fn variants() -> Vec<Value> {
         json!({"replicas": 3, "podDisruptionBudget": {"enabled": true}, "antiAffinity": "required",
                "metrics": {"bind": "0.0.0.0:9102"}, "serviceMonitor": {"enabled": true},
                "image": {"repository": "localhost/matverse", "tag": "v1"}, "priorityClassName": "system-cluster-critical",
-               "tolerations": [{"operator": "Exists"}], "nodeSelector": {"a": "b"}, "imagePullSecrets": [{"name": "x"}]}),
+               "policies": {"enabled": false, "mode": "Warn"}, "tolerations": [{"operator": "Exists"}], "nodeSelector": {"a": "b"}, "imagePullSecrets": [{"name": "x"}]}),
     ]
 }
 
@@ -344,6 +344,7 @@ fn the_configuration_arrives_as_it_was_given() {
     let objects = render(&helm, &values);
     let mut found = configuration(&objects);
     let ledger = found.as_object_mut().unwrap().remove("ledger").unwrap();
+    assert_eq!(found.as_object_mut().unwrap().remove("policies"), Some(json!("Enforce")));
     assert_eq!(found, given);
     assert_eq!(
         ledger,
@@ -358,6 +359,48 @@ fn the_configuration_arrives_as_it_was_given() {
     let environment: BTreeSet<&str> =
         container["env"].as_array().unwrap().iter().map(|e| e["name"].as_str().unwrap()).collect();
     assert!(environment.is_superset(&["POD_NAME", "POD_NAMESPACE"].into()));
+}
+
+#[test]
+fn the_policies_come_with_the_chart_and_bear_its_names() {
+    let Some(helm) = helm() else { return };
+    let values = json!({"fullnameOverride": "mv", "serviceAccount": {"name": "acts"}, "ledger": {"namespace": "records"}});
+    let objects = render(&helm, &values);
+    let policies = of_kind(&objects, "ValidatingAdmissionPolicy");
+    let names: BTreeSet<&str> = policies.iter().map(|p| name(p)).collect();
+    assert_eq!(names, ["mv-worm", "mv-namespace", "mv-acts", "mv-deputy", "mv-requests"].into());
+    for policy in &policies {
+        assert_eq!(policy["spec"]["failurePolicy"], "Fail", "{}", name(policy));
+        assert!(policy["spec"]["paramKind"].is_null(), "a missing parameter would skip the binding");
+    }
+    let bindings = of_kind(&objects, "ValidatingAdmissionPolicyBinding");
+    assert_eq!(bindings.len(), policies.len());
+    for binding in bindings {
+        assert_eq!(binding["spec"], json!({"policyName": name(binding), "validationActions": ["Deny"]}));
+    }
+    let text = policies.iter().map(ToString::to_string).collect::<String>();
+    for words in [
+        "matverse-system:acts'",
+        "matverse-system:mv-exporter'",
+        "\"kubernetes.io/metadata.name\":\"records\"",
+    ] {
+        assert!(text.contains(words), "{words}");
+    }
+    let without = render(&helm, &json!({"policies": {"enabled": false, "mode": "Warn"}}));
+    assert!(!without.iter().any(|o| o["kind"].as_str().unwrap().starts_with("ValidatingAdmissionPolicy")));
+    assert_eq!(configuration(&without)["policies"], "Warn");
+}
+
+#[test]
+fn the_exporter_reads_and_marks_and_deletes_nothing() {
+    let Some(helm) = helm() else { return };
+    let objects = render(&helm, &json!({}));
+    let rules = rules_of(&objects, "matverse-autonomy-exporter");
+    assert!(rules.iter().all(|(namespace, _)| *namespace == Some("matverse-ledger")));
+    for verb in ["get", "list", "create", "patch"] {
+        assert!(allows(&rules, "matverse-ledger", verb, "", "configmaps"), "{verb}");
+    }
+    assert!(!allows(&rules, "matverse-ledger", "delete", "", "configmaps"));
 }
 
 #[test]
@@ -417,6 +460,7 @@ fn values_that_cannot_work_are_refused_with_their_path() {
         (json!({"sources": {"default": {"url": "http://p", "insecure": true}}}), "insecure"),
         (json!({"actNamespace": ["shop"]}), "actNamespace"),
         (json!({"hpa": "Fight"}), "hpa"),
+        (json!({"policies": {"mode": "Off"}}), "mode"),
         (json!({"ledger": {"origin": "has space/x"}}), "origin"),
         (json!({"ledger": {"origin": format!("prod/{}", "x".repeat(100))}}), "origin"),
         (json!({"ledger": {"namespace": RELEASE_NAMESPACE}}), "namespace of its own"),

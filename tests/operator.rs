@@ -16,6 +16,8 @@ mod act;
 mod crash;
 #[path = "operator/gates.rs"]
 mod gates;
+#[path = "operator/policies.rs"]
+mod policies;
 #[path = "operator/process.rs"]
 mod process;
 #[path = "operator/turns.rs"]

@@ -24,6 +24,8 @@ pub struct Config {
     pub pools: BTreeMap<String, PoolConfig>,
     /// Namespaces in which a resource may act; `*` = all, none = nowhere.
     pub act_namespaces: Vec<String>,
+    /// What it means that the admission policies do not stand.
+    pub policies: Policies,
     /// The ledger.
     pub ledger: LedgerConfig,
     /// Where `/metrics` listens.
@@ -34,6 +36,15 @@ pub struct Config {
     pub watch_namespaces: Vec<String>,
     /// Turns under way at once.
     pub concurrency: usize,
+}
+
+/// What it means that the admission policies do not stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policies {
+    /// No acts.
+    Enforce,
+    /// A warning.
+    Warn,
 }
 
 /// What of the configuration means something without a cluster.
@@ -138,12 +149,13 @@ impl Config {
 }
 
 /// Keys of the file.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "sources",
     "profiles",
     "pools",
     "hpa",
     "actNamespaces",
+    "policies",
     "ledger",
     "metrics",
     "health",
@@ -274,8 +286,17 @@ impl Walk {
             ),
             other => self.wrong("hpa", format_args!("{other:?} is neither Refuse nor Floor")),
         }
+        let policies = match self.text("policies", &root["policies"], "Enforce").as_str() {
+            "Enforce" => Policies::Enforce,
+            "Warn" => Policies::Warn,
+            other => {
+                self.wrong("policies", format_args!("{other:?} is neither Enforce nor Warn"));
+                Policies::Enforce
+            }
+        };
         Config {
             sources,
+            policies,
             profiles: self.profiles(root),
             pools: self.pools(&root["pools"]),
             act_namespaces: self.names("actNamespaces", &root["actNamespaces"], &["*"]),
@@ -432,7 +453,7 @@ ledger: {origin: prod/main, keyFile: /key.pem}
         assert_eq!(config.ledger.namespace, "matverse-ledger");
         assert_eq!(config.metrics.to_string(), "127.0.0.1:8080");
         assert!(config.may_act("shop") && !config.may_act("other"));
-        assert_eq!(config.concurrency, 8);
+        assert_eq!((config.concurrency, config.policies), (8, Policies::Enforce));
     }
 
     #[test]
@@ -462,6 +483,7 @@ ledger: {origin: prod/main, keyFile: /key.pem}
             ("matchers", "matcher", "sources.default.matcher: unknown key"),
             ("origin: prod/main", "origin: 'a b'", "ledger.origin: "),
             (", keyFile: /key.pem", "", "ledger.keyFile: "),
+            ("actNamespaces: [shop]", "policies: Later", "policies: \"Later\" is neither Enforce nor Warn"),
             ("actNamespaces: [shop]", "hpa: Floor", "hpa: Floor is not built yet"),
             ("actNamespaces: [shop]", "pools: {a: {replicas: 3}}", "pools.a.maxReplicas: "),
             ("actNamespaces: [shop]", "pools: {a: {maxReplicas: 0}}", "pools.a.maxReplicas: "),

@@ -160,7 +160,7 @@ impl Health {
             _ if state.standby => Ok(()),
             LedgerKey::Right => Ok(()),
             LedgerKey::Unknown => Err("the ledger has not been opened yet".into()),
-            LedgerKey::Wrong(why) => Err(format!("the ledger cannot be signed: {why}")),
+            LedgerKey::Wrong(why) => Err(format!("the ledger is not open: {why}")),
         }
     }
 }
@@ -281,7 +281,7 @@ mod tests {
         health.standby(false);
         assert!(health.ready().is_err(), "a leader that has not opened the ledger");
         health.ledger_key(LedgerKey::Wrong("key file missing".into()));
-        assert_eq!(health.ready(), Err("the ledger cannot be signed: key file missing".into()));
+        assert_eq!(health.ready(), Err("the ledger is not open: key file missing".into()));
         health.standby(true);
         assert_eq!(health.ready(), Ok(()));
         health.standby(false);

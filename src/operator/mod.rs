@@ -16,6 +16,7 @@ pub mod health;
 pub mod leader;
 pub mod memory;
 pub mod owners;
+pub mod policies;
 pub mod pools;
 mod report;
 pub mod run;

@@ -13,6 +13,7 @@ use super::events::Events;
 use super::fleet;
 use super::health::{Health, LedgerKey, Servers};
 use super::leader::{Elector, Leadership, Timing};
+use super::policies;
 use super::pools::Pools;
 use super::stores::Stores;
 use super::telemetry::Telemetry;
@@ -182,9 +183,16 @@ async fn lead(
 /// Opens the ledger and, should a turn close it, opens it again at once; acts wait meanwhile.
 async fn keep_ledger(world: Arc<World>, health: Arc<Health>, mut ending: watch::Receiver<bool>) {
     let mut rest = REOPEN.0;
+    let mut policies = policies::Watch::default();
     loop {
+        // What nobody guards is not opened: the policies keep the record from its own writer as well.
+        let unguarded = if world.leadership.is_leader() { policies.look(&world).await.err() } else { None };
+        if let Some(why) = unguarded {
+            health.ledger_key(LedgerKey::Wrong(why.to_string()));
+            world.ledger.set(Err(why.to_string()));
+            rest = (rest * 2).min(REOPEN.1);
         // Troubles that pass are the writer's own to wait out; what is closed or lost is opened anew.
-        if world.ledger.is_closed() && world.leadership.is_leader() {
+        } else if world.ledger.is_closed() && world.leadership.is_leader() {
             match open(&world).await {
                 Ok(ledger) => {
                     health.ledger_key(LedgerKey::Right);

@@ -152,6 +152,7 @@ pub struct Telemetry {
     turns: Histogram,
     errors: Family<KindLabel, Counter>,
     leader: Gauge,
+    policies: Gauge,
     sources: Family<SourceLabel, Gauge>,
     resources: Arc<Resources>,
 }
@@ -173,6 +174,8 @@ impl Telemetry {
         registry.register("reconcile_errors", "Turns that ended in an error, by its kind", errors.clone());
         let leader = Gauge::default();
         registry.register("leader", "1 while this replica leads", leader.clone());
+        let policies = Gauge::default();
+        registry.register("policies_stand", "1 while the admission policies are proven", policies.clone());
         let sources = Family::<SourceLabel, Gauge>::default();
         registry.register("source_up", "1 while a source of metrics answers", sources.clone());
         let resources = Arc::new(Resources::new(clock.clone()));
@@ -193,7 +196,7 @@ impl Telemetry {
         for phase in Phase::ALL {
             drop(phases.get_or_create(&PhaseLabel { phase: phase.as_str() }));
         }
-        Self { registry, clock, decisions, acts, phases, turns, errors, leader, sources, resources }
+        Self { registry, clock, decisions, acts, phases, turns, errors, leader, policies, sources, resources }
     }
 
     /// A decision was made.
@@ -237,6 +240,11 @@ impl Telemetry {
         if !leads {
             self.resources.clear();
         }
+    }
+
+    /// Whether the admission policies stand.
+    pub fn policies(&self, stand: bool) {
+        self.policies.set(i64::from(stand));
     }
 
     /// Number of entries in the ledger.

@@ -109,6 +109,8 @@ struct Script {
     silenced: Vec<String>,
     /// Collections that were listed or watched, and whether for metadata alone.
     collections: Vec<(Key, bool)>,
+    /// The admission policies are not installed.
+    without_policies: bool,
 }
 
 /// The server; clones are the same server.
@@ -238,6 +240,11 @@ impl ApiServer {
         self.script().history.iter().filter(|w| w.plural != "leases").cloned().collect()
     }
 
+    /// Whether the admission policies are installed; they are, unless a test says otherwise.
+    pub fn policies(&self, installed: bool) {
+        self.script().without_policies = !installed;
+    }
+
     /// Nobody holds the lease any more, as after its time.
     pub fn expire_lease(&self, namespace: &str, name: &str) {
         self.edit("leases", namespace, name, |lease| lease["spec"]["holderIdentity"] = json!(""));
@@ -327,6 +334,9 @@ async fn handle(
     if method == Method::GET && query.contains("watch=") {
         return follow(&server, &path, query, partial);
     }
+    if query.contains("dryRun=All") {
+        return rehearse(&server, &path, &body);
+    }
     let fault = server.fault(&method, &path);
     match fault {
         Some(Fault::Reject(code)) => {
@@ -367,6 +377,16 @@ async fn handle(
             Err(Refused { code, reason, message }) => failure(code, reason, &message),
         },
     }
+}
+
+/// A dry run: what the policies would say, and nothing is kept.
+fn rehearse(server: &ApiServer, path: &Path, body: &[u8]) -> Response {
+    if path.key.plural != "configmaps" || server.script().without_policies {
+        return answer(&serde_json::from_slice(body).unwrap_or(Value::Null));
+    }
+    let message = "configmaps is forbidden: ValidatingAdmissionPolicy 'matverse-autonomy-worm' with binding \
+        'matverse-autonomy-worm' denied request: only the ledger lives here";
+    failure(403, "Forbidden", message)
 }
 
 fn note(server: &ApiServer, who: &str, method: &Method, path: &Path, body: &[u8], committed: bool) {

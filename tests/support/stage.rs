@@ -123,12 +123,17 @@ impl Stage {
 
     /// Starts an operator that the server knows as `who`.
     pub fn start(&self, who: &str) -> Running {
+        self.start_with(who, "")
+    }
+
+    /// The same, with more lines of configuration.
+    pub fn start_with(&self, who: &str, more: &str) -> Running {
         let (metrics, probes) = (free_port(), free_port());
         let text = format!(
             "sources: {{default: {{url: '{}', timeoutSeconds: 1}}}}\n\
              profiles: {{plain: {{cpu: {{query: 'demo_cpu'}}}}, with-beta: {{cpu: {{query: 'demo_cpu'}}, beta: {{query: 'demo_beta'}}}}, gated: {{psi: {{query: 'demo_psi'}}}}}}\n\
              ledger: {{origin: {ORIGIN}, keyFile: '{}'}}\n\
-             metrics: {{bind: '{metrics}'}}\nhealth: {{bind: '{probes}'}}\n",
+             metrics: {{bind: '{metrics}'}}\nhealth: {{bind: '{probes}'}}\n{more}",
             self.prometheus.url(),
             self.key_file().display()
         );

@@ -61,6 +61,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $config := dict
       "sources" .Values.sources
       "hpa" .Values.hpa
+      "policies" .Values.policies.mode
       "actNamespaces" .Values.actNamespaces
       "watchNamespaces" .Values.watchNamespaces
       "concurrency" .Values.concurrency

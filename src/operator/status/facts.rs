@@ -5,6 +5,7 @@ use crate::api::scaling::Enforcement;
 use crate::decide::Decision;
 use crate::observe::reading::{Reading, Readings, SignalName, Use};
 use crate::operator::conditions::{Fact, Kind, Truth};
+use crate::operator::policies;
 use crate::orient::Consistency;
 
 /// All facts of a report, in the order in which status lists them.
@@ -100,7 +101,7 @@ fn acting(report: &Report) -> Fact {
         return no("OlderClaim", "an older resource names the same Deployment");
     }
     if !report.standing.ledger_available {
-        return no("LedgerUnavailable", "no act without a recorded intent");
+        return no(ledger_reason(report.ledger_trouble), "no act without a recorded intent");
     }
     if report.standing.unresolved_act {
         return no("UnresolvedAct", "an act of ours has no outcome yet");
@@ -125,7 +126,16 @@ pub(super) fn ledger(available: bool, trouble: Option<&str>) -> Fact {
         return Fact::new(Kind::LedgerAvailable, true, "Available", "");
     }
     let why = trouble.unwrap_or("the ledger does not accept intents");
-    Fact::new(Kind::LedgerAvailable, false, "LedgerUnavailable", why)
+    Fact::new(Kind::LedgerAvailable, false, ledger_reason(trouble), why)
+}
+
+/// A ledger that is closed for want of its policies is whole; somebody has to install something.
+fn ledger_reason(trouble: Option<&str>) -> &'static str {
+    if trouble.is_some_and(|why| why.starts_with(policies::UNPROVEN)) {
+        policies::REASON
+    } else {
+        "LedgerUnavailable"
+    }
 }
 
 /// Every named signal can be believed for something; an idle workload has no latency to speak of.

@@ -235,7 +235,11 @@ type Change = fn(&mut Scene);
 
 #[test]
 fn each_trouble_has_its_condition() {
-    let troubles: [(Change, Kind, &str, &str); 21] = [
+    let unguarded = |s: &mut Scene| {
+        s.standing.ledger_available = false;
+        s.ledger_trouble = Some("the admission policies are not proven: nobody refused");
+    };
+    let troubles: [(Change, Kind, &str, &str); 23] = [
         (|s| s.spec.enforcement = Enforcement::Observe, Kind::Acting, "False", "Observe"),
         (|s| s.spec.enforcement = Enforcement::Propose, Kind::Acting, "False", "Propose"),
         (|s| s.spec.paused = true, Kind::Acting, "False", "Paused"),
@@ -246,6 +250,8 @@ fn each_trouble_has_its_condition() {
         (|s| s.standing.older_claim = Some("web-old".into()), Kind::ScalerConflict, "True", "OlderClaim"),
         (|s| s.standing.ledger_available = false, Kind::Acting, "False", "LedgerUnavailable"),
         (|s| s.standing.ledger_available = false, Kind::LedgerAvailable, "False", "LedgerUnavailable"),
+        (unguarded, Kind::Acting, "False", "PoliciesMissing"),
+        (unguarded, Kind::LedgerAvailable, "False", "PoliciesMissing"),
         (|s| work(s).pause_requested = true, Kind::Acting, "False", "Paused"),
         (|s| work(s).desired = 0, Kind::Acting, "False", "ScaledToZero"),
         (
