@@ -46,7 +46,7 @@ fn ledger(signer: &Signer) -> Vec<Saved> {
     let (mut lines, mut bytes) = (Vec::new(), 0);
     for index in 0..ENTRIES {
         let body = match index {
-            0 => Body::Genesis { origin: ORIGIN.into(), key: key.clone() },
+            0 => Body::Genesis { origin: ORIGIN.into(), key: key.clone(), succeeds: None },
             1 => Body::Epoch { found: String::new() },
             _ => Body::Note(Note {
                 topic: "decision".into(),

@@ -15,14 +15,14 @@ use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, P
 use serde_json::json;
 
 use super::store::{Object, Store, StoreError, Stored};
-use super::tail::{Segment, segment_start};
+use super::tail::{EXPORTED, EXPORTED_KEYS, Segment, segment_start};
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// ConfigMaps a page of a list: a segment may be as large as half a mebibyte.
 const PAGE: u32 = 32;
 /// Annotation of a segment whose entries lie elsewhere too.
-pub const EXPORTED: &str = "autonomy.matverse.io/exported";
+pub const MARK: &str = "autonomy.matverse.io/exported";
 /// Carried by each ConfigMap of the ledger.
 const LABEL: (&str, &str) = ("app.kubernetes.io/part-of", "matverse-ledger");
 
@@ -41,15 +41,22 @@ impl ConfigMaps {
 }
 
 impl ConfigMaps {
-    /// Marks the segments whose entries all lie before `size` as exported; how many were not marked before. The
-    /// mark is what the admission policy asks for when the operator removes one.
+    /// States that `size` entries are exported, and marks the segments whose entries all lie before that; how many
+    /// were not marked before. The mark is what the admission policy asks for when the operator removes one, and
+    /// the statement shows an older ledger, restored in place of this one, for what it is.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn mark_exported(&self, size: u64) -> Result<usize, StoreError> {
+        let data = BTreeMap::from([(EXPORTED_KEYS[0].to_owned(), size.to_string())]);
+        match self.get(EXPORTED).await {
+            Ok(object) => drop(self.replace(EXPORTED, &object.resource_version, &data).await?),
+            Err(StoreError::NotFound) => drop(self.create(EXPORTED, &data, false).await?),
+            Err(error) => return Err(error),
+        }
         let mut marked = 0;
         for map in self.maps().await? {
-            let is_marked = map.annotations().contains_key(EXPORTED);
+            let is_marked = map.annotations().contains_key(MARK);
             let object = object(map);
             let Some(start) = segment_start(&object.name) else { continue };
             let Ok(segment) = Segment::parse(start, &object.data) else { continue };
@@ -57,7 +64,7 @@ impl ConfigMaps {
                 continue;
             }
             let patch = json!({"metadata": {
-                "resourceVersion": object.resource_version, "uid": object.uid, "annotations": {EXPORTED: "true"}
+                "resourceVersion": object.resource_version, "uid": object.uid, "annotations": {MARK: "true"}
             }});
             bounded(self.api.patch(&object.name, &PatchParams::default(), &Patch::Merge(patch))).await?;
             marked += 1;
@@ -172,7 +179,7 @@ impl Store for ConfigMaps {
                 name: map.name_any(),
                 uid: map.uid().unwrap_or_default(),
                 resource_version: map.resource_version().unwrap_or_default(),
-                exported: map.annotations().contains_key(EXPORTED),
+                exported: map.annotations().contains_key(MARK),
             })
             .collect();
         segments.sort_by(|a, b| a.name.cmp(&b.name));

@@ -18,7 +18,10 @@ use super::settings::Settings;
 use super::statement::{Body, Entry, EntryError, Intent, Parts, Predicate};
 use super::states::{EntryRef, Outcome};
 use super::store::{Store, StoreError};
-use super::tail::{FOUNDED, FOUNDED_KEYS, SEGMENT_PREFIX, Segment, TAIL, Tail, TailError, segment_name};
+use super::tail::{
+    EXPORTED, EXPORTED_KEYS, FOUNDED, FOUNDED_KEYS, SEGMENT_PREFIX, Segment, TAIL, Tail, TailError,
+    segment_name,
+};
 use super::text;
 
 /// What a new leader found, and has to conclude before it decides anything about those targets.
@@ -94,6 +97,7 @@ pub async fn find(
     if turning && !keys.retiring.as_ref().is_some_and(is_newest) {
         return Err(LedgerError::Turned { newest });
     }
+    not_older(store, &tail).await?;
     remember(store, keys).await?;
     let mut state = Found {
         version: object.resource_version,
@@ -140,6 +144,23 @@ pub async fn find(
     Ok(Some(state))
 }
 
+/// A tail with fewer entries than were exported is an older one in its place.
+async fn not_older(store: &dyn Store, tail: &Tail) -> Result<(), LedgerError> {
+    let stated = match store.get(EXPORTED).await {
+        Ok(object) => object.data.get(EXPORTED_KEYS[0]).and_then(|size| text::decimal(size)),
+        Err(StoreError::NotFound) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    match stated {
+        Some(size) if size <= tail.size() => Ok(()),
+        Some(size) => Err(LedgerError::Stopped(format!(
+            "it has {} entries, and {size} were exported: an older one was restored in its place",
+            tail.size()
+        ))),
+        None => Err(LedgerError::Stopped(format!("{EXPORTED} does not state a size"))),
+    }
+}
+
 /// Id of the key that signs the next entry: the one that the newest announces, or else the one that signed it.
 fn turned_to(tail: &Tail) -> String {
     let Some(parts) = tail.lines.last().and_then(|line| Parts::of(line).ok()) else { return String::new() };
@@ -166,11 +187,15 @@ async fn found(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let ours = |name: &str| name == FOUNDED || name.starts_with(SEGMENT_PREFIX);
+    let ours = |name: &str| [FOUNDED, EXPORTED].contains(&name) || name.starts_with(SEGMENT_PREFIX);
     if store.list().await?.iter().any(|object| ours(&object.name)) {
         return Err(LedgerError::TailVanished);
     }
-    let body = Body::Genesis { origin: origin.to_owned(), key: keys.current.verifier().to_string() };
+    let body = Body::Genesis {
+        origin: origin.to_owned(),
+        key: keys.current.verifier().to_string(),
+        succeeds: settings.succeeds.clone(),
+    };
     let predicate = Predicate { index: 0, epoch: 0, recorded_at: now, actor: settings.actor.clone(), body };
     let entry = Entry::sign(origin, predicate, &keys.current)?;
     let mut end = Frontier::default();

@@ -13,6 +13,8 @@ pub struct Settings {
     pub tail_bytes: usize,
     /// Bytes that all segments may fill.
     pub budget_bytes: u64,
+    /// Where the ledger is founded as the successor of another: the last good checkpoint of that one.
+    pub succeeds: Option<String>,
     /// How long after its recording an act may be tried.
     pub act_limit: SignedDuration,
     /// How long the first ask waits for others to share its write.
@@ -31,6 +33,7 @@ impl Default for Settings {
             actor: "matverse".to_owned(),
             tail_bytes: 64 * 1024,
             budget_bytes: 64 * 1024 * 1024,
+            succeeds: None,
             act_limit: SignedDuration::from_secs(30),
             linger: Duration::from_millis(10),
             slots: 5,

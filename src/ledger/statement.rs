@@ -137,6 +137,9 @@ pub enum Body {
         origin: String,
         /// Verifier key that signs it.
         key: String,
+        /// Last good checkpoint of the ledger that it takes over from, where a person declared a succession.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        succeeds: Option<String>,
     },
     /// A new leader: every older one's next append fails.
     Epoch {

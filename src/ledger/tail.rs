@@ -26,6 +26,10 @@ pub const SEGMENT_PREFIX: &str = "seg-";
 pub const FOUNDED: &str = "founded";
 /// Its keys: the verifier key of the ledger, with the origin in it.
 pub const FOUNDED_KEYS: [&str; 1] = ["key"];
+/// Name of the one in which the exporter states how many entries lie elsewhere too.
+pub const EXPORTED: &str = "exported";
+/// Its keys.
+pub const EXPORTED_KEYS: [&str; 1] = ["size"];
 /// Keys of the tail.
 pub const TAIL_KEYS: [&str; 6] = ["checkpoint", "entries", "epoch", "frontier", "sealed", "size"];
 /// Keys of a segment.

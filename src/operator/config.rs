@@ -86,6 +86,8 @@ pub struct LedgerConfig {
     pub tail_bytes: u64,
     /// Bytes that all segments may fill.
     pub budget_bytes: u64,
+    /// Last good checkpoint of the ledger that a new one takes over from.
+    pub succeeds: Option<String>,
     /// The same of the key that it takes over from, while it does.
     pub retiring_key_file: Option<PathBuf>,
 }
@@ -397,7 +399,7 @@ impl Walk {
         self.known(
             "ledger",
             value,
-            &["namespace", "origin", "keyFile", "retiringKeyFile", "tailBytes", "budgetBytes"],
+            &["namespace", "origin", "keyFile", "retiringKeyFile", "succeeds", "tailBytes", "budgetBytes"],
         );
         let origin = self.text("ledger.origin", &value["origin"], "");
         if origin.is_empty() || origin.chars().count() > 100 {
@@ -415,6 +417,10 @@ impl Walk {
                 "the file of the signing key is needed (matverse ledger keygen makes one)",
             );
         }
+        let mut some = |key: &str| {
+            Some(self.text(&format!("ledger.{key}"), &value[key], "")).filter(|text| !text.is_empty())
+        };
+        let (succeeds, retiring_key_file) = (some("succeeds"), some("retiringKeyFile").map(PathBuf::from));
         LedgerConfig {
             namespace: self.text("ledger.namespace", &value["namespace"], "matverse-ledger"),
             origin,
@@ -424,12 +430,11 @@ impl Walk {
             budget_bytes: self.number(
                 "ledger.budgetBytes",
                 &value["budgetBytes"],
-                67_108_864,
-                1_048_576..=u64::MAX,
+                1 << 26,
+                1 << 20..=u64::MAX,
             ),
-            retiring_key_file: Some(self.text("ledger.retiringKeyFile", &value["retiringKeyFile"], ""))
-                .filter(|file| !file.is_empty())
-                .map(PathBuf::from),
+            succeeds,
+            retiring_key_file,
         }
     }
 }

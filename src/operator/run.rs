@@ -232,6 +232,7 @@ async fn open(world: &World) -> Result<Arc<Ledger>, LedgerError> {
         actor: world.actor.clone(),
         tail_bytes: usize::try_from(settings.tail_bytes).unwrap_or(usize::MAX),
         budget_bytes: settings.budget_bytes,
+        succeeds: settings.succeeds.clone(),
         ..Settings::default()
     };
     let (ledger, recovery) = Ledger::open_with(store, keys, &settings.origin, how, world.clock.now()).await?;

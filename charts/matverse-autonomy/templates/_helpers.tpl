@@ -58,6 +58,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
       "keyFile" (printf "/etc/matverse-key/%s" .Values.ledger.keySecretKey)
       "tailBytes" .Values.ledger.tailBytes
       "budgetBytes" .Values.ledger.budgetBytes }}
+{{- if .Values.ledger.retiringKeySecret }}{{ $_ := set $ledger "retiringKeyFile" (printf "/etc/matverse-retiring-key/%s" .Values.ledger.keySecretKey) }}{{ end }}
+{{- with .Values.ledger.succeeds }}{{ $_ := set $ledger "succeeds" . }}{{ end }}
 {{- $config := dict
       "sources" .Values.sources
       "hpa" .Values.hpa

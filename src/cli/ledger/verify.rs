@@ -11,6 +11,7 @@ use crate::ledger::keys::VerifierKey;
 use crate::ledger::proof::Proof;
 use crate::ledger::verify::{Finding, Report, Request, Severity, Signatures, Verdict, verify};
 use crate::ledger::witness::cosigned_at;
+use crate::operator::policies::{self, Unproven};
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
@@ -101,11 +102,31 @@ impl Verify {
             report.verdict = Verdict::Tampered;
             report.findings.splice(0..0, damaged);
         }
+        if self.source.cluster {
+            self.policies(&mut report).await?;
+        }
         match self.output {
             Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
             Output::Text => print!("{}", text(&report)),
         }
         Ok(report.verdict.exit_code())
+    }
+
+    /// Whether the admission policies refuse what they must; an auditor without the right to ask is not told.
+    async fn policies(&self, report: &mut Report) -> Result<()> {
+        let client = crate::operator::client::connect().await.context("no cluster")?;
+        match policies::prove(&client, &self.source.namespace).await {
+            Ok(policy) => report.policies = format!("{policy} refused a write, as it must"),
+            Err(Unproven::Unclear(why)) => report.policies = format!("not checked: {why}"),
+            Err(Unproven::Missing(why)) => {
+                report.policies = "missing".to_owned();
+                report.findings.push(Finding::incomplete("policies", why));
+                if report.verdict == Verdict::Good {
+                    report.verdict = Verdict::Incomplete;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn proof(&self, path: &PathBuf, witness: Option<&VerifierKey>) -> Result<u8> {

@@ -7,7 +7,9 @@ use super::{Finding, Request, Saved, Severity, Signatures};
 use crate::ledger::checkpoint::SignedCheckpoint;
 use crate::ledger::merkle::{Frontier, Hash, leaf_hash};
 use crate::ledger::statement::Parts;
-use crate::ledger::tail::{FOUNDED, FOUNDED_KEYS, SEGMENT_KEYS, TAIL, TAIL_KEYS, segment_start};
+use crate::ledger::tail::{
+    EXPORTED, EXPORTED_KEYS, FOUNDED, FOUNDED_KEYS, SEGMENT_KEYS, TAIL, TAIL_KEYS, segment_start,
+};
 use crate::ledger::text;
 
 /// The one ConfigMap that every namespace has.
@@ -77,7 +79,7 @@ impl<'a> Walk<'a> {
         let mut objects: BTreeMap<&str, &'a Saved> = BTreeMap::new();
         let mut namespace = None;
         for object in self.request.objects.iter().filter(|object| object.name != ROOT_CA) {
-            let known = [TAIL, FOUNDED].contains(&object.name.as_str());
+            let known = [TAIL, FOUNDED, EXPORTED].contains(&object.name.as_str());
             if !known && segment_start(&object.name).is_none() {
                 self.tampered(&object.name, "not an object of the ledger");
             } else if objects.insert(&object.name, object).is_some() {
@@ -98,6 +100,7 @@ impl<'a> Walk<'a> {
             Some(object) => self.founded(object),
             None => self.findings.push(Finding::incomplete(FOUNDED, "missing")),
         }
+        let exported = objects.get(EXPORTED).and_then(|object| self.exported(object));
         let mut tail = None;
         match objects.get(TAIL) {
             Some(object) => {
@@ -106,6 +109,13 @@ impl<'a> Walk<'a> {
                 tail = Some(*object);
             }
             None => self.findings.push(Finding::incomplete(TAIL, "missing")),
+        }
+        let size = self.checkpoint.as_ref().map(|signed| signed.checkpoint().size);
+        if let (Some(exported), Some(size)) = (exported, size)
+            && exported > size
+        {
+            let message = format!("the ledger has {size} entries, and {exported} were exported");
+            self.findings.push(Finding::incomplete(EXPORTED, message));
         }
         for stretch in &mut stretches {
             self.true_start(stretch);
@@ -133,6 +143,16 @@ impl<'a> Walk<'a> {
         if !object.immutable {
             self.tampered(FOUNDED, "not immutable");
         }
+    }
+
+    /// How many entries the exporter says to have.
+    fn exported(&mut self, object: &'a Saved) -> Option<u64> {
+        self.keys(object, EXPORTED_KEYS);
+        let size = object.data.get(EXPORTED_KEYS[0])?;
+        if text::decimal(size).is_none() {
+            self.tampered("exported/size", "not a number");
+        }
+        text::decimal(size)
     }
 
     fn segment(&mut self, start: u64, object: &'a Saved) -> Option<Stretch<'a>> {
