@@ -20,6 +20,7 @@ struct Cli {
 }
 
 #[derive(Subcommand, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one of them, once a process")]
 enum Verb {
     /// The operator: watches, decides, acts, records
     Run(run::Run),

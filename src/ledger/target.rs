@@ -126,9 +126,9 @@ pub fn standing(target: &Target, log: &Log, keys: &[VerifierKey]) -> Standing {
     let Some(entry) = entry.filter(|line| leaf_hash(line.as_bytes()) == claim.leaf) else {
         return forged(&format!("entry {} is not the one that it names", claim.index));
     };
-    let intent = match Parts::of(entry).and_then(|parts| parts.read()).map(|s| s.predicate.body) {
-        Ok(Body::Intent(intent)) => intent,
-        _ => return forged(&format!("entry {} is no intent", claim.index)),
+    let body = Parts::of(entry).and_then(|parts| parts.read()).map(|statement| statement.predicate.body);
+    let Ok(Body::Intent(intent)) = body else {
+        return forged(&format!("entry {} is no intent", claim.index));
     };
     if intent.subject != subject(target) || Some(&intent.id) != target.decision.as_ref() {
         return forged(&format!("entry {} is the intent of another act ({})", claim.index, intent.subject));

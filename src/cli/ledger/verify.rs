@@ -119,7 +119,7 @@ impl Verify {
             Ok(policy) => report.policies = format!("{policy} refused a write, as it must"),
             Err(Unproven::Unclear(why)) => report.policies = format!("not checked: {why}"),
             Err(Unproven::Missing(why)) => {
-                report.policies = "missing".to_owned();
+                "missing".clone_into(&mut report.policies);
                 report.findings.push(Finding::incomplete("policies", why));
                 if report.verdict == Verdict::Good {
                     report.verdict = Verdict::Incomplete;
