@@ -10,3 +10,5 @@ mod retention;
 mod rotation;
 mod saved;
 mod sealing;
+mod seeds;
+mod tamper;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::Finding;
+use super::unique::Texts;
 use crate::ledger::store::Object;
 
 /// One ConfigMap, as saved or as read from the cluster.
@@ -37,7 +38,7 @@ struct Document {
     kind: Option<String>,
     items: Option<Vec<Document>>,
     metadata: Option<Metadata>,
-    data: Option<BTreeMap<String, String>>,
+    data: Option<Texts>,
     binary_data: Option<IgnoredAny>,
     immutable: Option<bool>,
 }
@@ -109,7 +110,7 @@ fn take(source: &str, document: Document, saved: &mut Vec<Saved>) -> Result<(), 
                 name,
                 namespace: metadata.namespace,
                 immutable: document.immutable.unwrap_or(false),
-                data: document.data.unwrap_or_default(),
+                data: document.data.unwrap_or_default().0,
             });
             Ok(())
         }
