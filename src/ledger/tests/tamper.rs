@@ -36,7 +36,7 @@ fn signed(lines: &[String]) -> Request {
     let checkpoint = Checkpoint { origin: ORIGIN.into(), size: tree.size(), root: tree.root() };
     let data = [
         ("checkpoint", checkpoint.sign(&signer()).note().to_owned()),
-        ("entries", lines.iter().map(|line| format!("{line}\n")).collect()),
+        ("entries", lines.iter().map(|line| line.clone() + "\n").collect()),
         ("epoch", "1".to_owned()),
         ("frontier", String::new()),
         ("sealed", "0".to_owned()),
@@ -333,10 +333,11 @@ fn a_saved_file_that_says_two_things_is_refused() {
 fn a_saved_file_nested_without_end_is_refused() {
     let json = |open: &str, close: &str| format!("{}0{}", open.repeat(10_000), close.repeat(10_000));
     let list = "{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[";
-    let block: String = (0..2_000).map(|level| format!("{}x:\n", " ".repeat(level))).collect();
-    let laughs: String = (1..30)
+    let block: String = (0..2_000).map(|level| " ".repeat(level) + "x:\n").collect();
+    let laughs: Vec<String> = (1..30)
         .map(|n| format!("a{n}: &a{n} [*a{m}, *a{m}, *a{m}, *a{m}, *a{m}, *a{m}]\n", m = n - 1))
         .collect();
+    let laughs = laughs.concat();
     for bad in [
         json("[", "]"),
         json("{\"items\":[", "]}"),
@@ -359,8 +360,8 @@ fn a_saved_file_nested_without_end_is_refused() {
 #[test]
 fn a_file_that_is_no_text_is_refused_as_such() {
     // Ten bytes of gzip's header, and what a megabyte of nothing becomes: it is never unpacked.
-    let gzip =
-        [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3, 0xed, 0xc1, 1][..], &[0; 1000], &[0x80; 1_000_000]].concat();
+    let gzip = [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3, 0xed, 0xc1, 1][..], &[0; 1000], &vec![0x80; 1_000_000]]
+        .concat();
     for bad in [&gzip[..], &gzip[..2], &[0xff, 0xfe, b'{', 0, b'}', 0], &[0xef, 0xbb], &[0x80; 10]] {
         let finding = read("saved", bad).unwrap_err();
         assert!(finding.message.contains("not UTF-8"), "{finding:?}");
@@ -368,6 +369,18 @@ fn a_file_that_is_no_text_is_refused_as_such() {
     for bad in [vec![0; 100_000], b"{\"\0\":1}".to_vec(), b"\"text\"".to_vec(), vec![b'{'; 5]] {
         assert!(read("saved", &bad).is_err(), "{:?}", &bad[..5]);
     }
+}
+
+#[test]
+fn a_file_of_many_documents_is_read_and_one_that_swells_is_not() {
+    let document = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: tail}\ndata: {size: '1'}\n---\n";
+    assert_eq!(read("saved", document.repeat(2_000).as_bytes()).unwrap().len(), 2_000);
+    let swelling = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: &a {}}}\ndata: {{{}}}\n",
+        "x".repeat(10_000),
+        (0..1_000).map(|n| format!("k{n}: *a")).collect::<Vec<_>>().join(", ")
+    );
+    read("saved", swelling.as_bytes()).unwrap_err();
 }
 
 /// Thousands of intents without an outcome, all by the real key, cost no more than their number deserves.
