@@ -19,8 +19,9 @@ test: lint unit e2e ## everything that CI runs
 demo: image ## a service under load, run by the operator, on a real control plane
 	@PATH="$(dir $(STATIC)):$$PATH" e2e/demo $(IMAGE)
 
-unit: ## pure rooms and the scripted API server and Prometheus
-	cargo test --locked
+unit: ## pure rooms, the scripted API server and Prometheus, and the ledger's formats against other people's code
+	MATVERSE_MERKLE_VECTORS="$$(e2e/vectors target/vectors)" cargo test --locked
+	cd e2e && go test ./cmd/auditor
 
 e2e: image ## the real control plane: up, every scenario, down
 	@PATH="$(dir $(STATIC)):$$PATH" e2e/run $(IMAGE)

@@ -4,6 +4,7 @@
 //!  vectors/ed25519   Wycheproof, and signatures that lenient verifiers take
 //!  vectors/notes     notes as the authors of the format and their library sign them
 //!  vectors/trees     ct-merkle on random trees
+//!  vectors/proofs    ct-merkle again, and the vectors of transparency-dev/merkle
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
@@ -12,5 +13,7 @@
 mod ed25519;
 #[path = "vectors/notes.rs"]
 mod notes;
+#[path = "vectors/proofs.rs"]
+mod proofs;
 #[path = "vectors/trees.rs"]
 mod trees;
