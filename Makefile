@@ -9,7 +9,7 @@ TRIPLE  := x86_64-unknown-linux-gnu
 # A static binary needs its own build of every dependency, so it is kept across checkouts.
 STATIC  := $(CACHE)/target-image/$(TRIPLE)/release/matverse
 
-.PHONY: help test demo unit e2e lint fmt crds image campaign coverage bench-speed bench-quality up down clean
+.PHONY: help test demo unit e2e lint fmt crds image campaign fuzz coverage bench-speed bench-quality up down clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -19,8 +19,9 @@ test: lint unit e2e ## everything that CI runs
 demo: image ## a service under load, run by the operator, on a real control plane
 	@PATH="$(dir $(STATIC)):$$PATH" e2e/demo $(IMAGE)
 
-unit: ## pure rooms and the scripted API server and Prometheus
-	cargo test --locked
+unit: ## pure rooms, the scripted API server and Prometheus, and the ledger's formats against other people's code
+	MATVERSE_MERKLE_VECTORS="$$(e2e/vectors target/vectors)" cargo test --locked
+	cd e2e && go test ./cmd/auditor
 
 e2e: image ## the real control plane: up, every scenario, down
 	@PATH="$(dir $(STATIC)):$$PATH" e2e/run $(IMAGE)
@@ -42,6 +43,9 @@ image: ## the operator's image, as an archive, without a container engine
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TRIPLE) --target-dir $(CACHE)/target-image
 	@mkdir -p $(dir $(IMAGE))
 	e2e/image -o $(IMAGE) -ref localhost/matverse:e2e -entrypoint /matverse -user 65532:65532 $(STATIC):/matverse
+
+fuzz: ## every parser against random input, FUZZ_SECONDS each (60); needs nightly, installs cargo-fuzz
+	@fuzz/run $(or $(FUZZ_SECONDS),60)
 
 coverage: ## line coverage of the pure rooms
 	@.ci/coverage

@@ -11,3 +11,5 @@ mod rotation;
 mod saved;
 mod sealing;
 mod targets;
+mod seeds;
+mod tamper;

@@ -1,12 +1,12 @@
 //! What a ledger must mean, beyond being intact: one genesis, epochs and times that never go back, for each intent
 //! exactly one outcome, and each act beginning where the last one ended, or saying that it does not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
-use super::Finding;
+use super::{Finding, unique};
 use crate::ledger::keys::VerifierKey;
 use crate::ledger::statement::{PREDICATE_TYPE, Parts, STATEMENT_TYPE};
 use crate::ledger::states::Outcome;
@@ -64,6 +64,7 @@ pub struct Said {
 /// # Errors
 /// Why it is no statement of ours.
 pub fn said(parts: &Parts<'_>) -> Result<Said, String> {
+    unique::check(parts.statement).map_err(|e| e.to_string())?;
     let seen: Seen = serde_json::from_str(parts.statement).map_err(|e| e.to_string())?;
     if seen.r#type != STATEMENT_TYPE || seen.predicate_type != PREDICATE_TYPE {
         return Err("another type of statement".to_owned());
@@ -97,6 +98,7 @@ pub fn check(
 ) -> Figures {
     let mut figures = Figures::default();
     let mut open: BTreeMap<u64, OpenIntent> = BTreeMap::new();
+    let mut waiting: BTreeSet<Option<String>> = BTreeSet::new();
     let mut left: BTreeMap<&str, &str> = BTreeMap::new();
     let mut last: Option<(u64, u64, Timestamp)> = None;
     let mut known_from = 0;
@@ -151,7 +153,7 @@ pub fn check(
                 {
                     wrong("its state before is not what the last act left, and it does not say so");
                 }
-                if open.values().any(|other| other.subject == said.subject) {
+                if !waiting.insert(said.subject.clone()) {
                     wrong("an intent on what has one without outcome");
                 }
                 let intent = OpenIntent {
@@ -163,7 +165,11 @@ pub fn check(
             }
             "outcome" => {
                 figures.outcomes += 1;
-                match said.intent.map(|intent| (intent, open.remove(&intent))) {
+                let named = said.intent.map(|intent| (intent, open.remove(&intent)));
+                if let Some((_, Some(intent))) = &named {
+                    waiting.remove(&intent.subject);
+                }
+                match named {
                     Some((_, Some(intent))) if intent.id == said.id && intent.subject == said.subject => {}
                     Some((_, Some(_))) => wrong("an outcome that is not of the intent it names"),
                     Some((intent, None)) if intent < known_from => {}

@@ -10,6 +10,7 @@
 
 mod meaning;
 mod saved;
+mod unique;
 mod walk;
 
 use jiff::Timestamp;

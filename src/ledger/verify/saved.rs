@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::Finding;
+use super::unique::Texts;
 use crate::ledger::store::Object;
 
 /// One ConfigMap, as saved or as read from the cluster.
@@ -37,7 +38,7 @@ struct Document {
     kind: Option<String>,
     items: Option<Vec<Document>>,
     metadata: Option<Metadata>,
-    data: Option<BTreeMap<String, String>>,
+    data: Option<Texts>,
     binary_data: Option<IgnoredAny>,
     immutable: Option<bool>,
 }
@@ -80,7 +81,15 @@ fn json(source: &str, text: &str) -> Result<Vec<Document>, Finding> {
 }
 
 fn yaml(source: &str, text: &str) -> Result<Vec<Document>, Finding> {
-    serde_saphyr::from_multiple::<Document>(text).map_err(|error| {
+    // A full ledger has more text and more documents than the reader's defaults allow. The file itself is the bound:
+    // only an alias could make more of it, and what is saved has none.
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_total_scalar_bytes: text.len(),
+            max_documents: text.len(),
+        },
+    };
+    serde_saphyr::from_multiple_with_options::<Document>(text, options).map_err(|error| {
         let line = error.location().map_or(1, |at| usize::try_from(at.line()).unwrap_or(usize::MAX));
         let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
         let message = error.to_string();
@@ -109,7 +118,7 @@ fn take(source: &str, document: Document, saved: &mut Vec<Saved>) -> Result<(), 
                 name,
                 namespace: metadata.namespace,
                 immutable: document.immutable.unwrap_or(false),
-                data: document.data.unwrap_or_default(),
+                data: document.data.unwrap_or_default().0,
             });
             Ok(())
         }

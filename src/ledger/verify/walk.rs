@@ -256,6 +256,14 @@ impl<'a> Walk<'a> {
             let stated = signed.checkpoint();
             stated.size == tree.size() && stated.root == tree.root()
         });
+        // Without the tail nobody says where the ledger ends; with it, what the checkpoint counts must be there.
+        if let Some(stated) = self.checkpoint.as_ref().map(|signed| signed.checkpoint().size)
+            && stretches.iter().any(|stretch| stretch.name == TAIL)
+            && stated > tree.size()
+        {
+            let message = format!("missing: the checkpoint counts {stated} entries");
+            self.findings.push(Finding::entry(tree.size(), message));
+        }
         self.entries_themselves(!matches || !doubtful.is_empty());
         self.numbers(tail);
         // A frontier differs too where an entry before it was changed; then that entry is to blame.
