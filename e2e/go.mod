@@ -17,8 +17,6 @@ tool (
 require (
 	github.com/coredns/coredns v1.13.1
 	github.com/prometheus/client_golang v1.23.3-0.20251103151724-a5ae20370e5e
-	github.com/transparency-dev/merkle v0.0.2
-	golang.org/x/mod v0.41.0
 	k8s.io/api v0.34.12
 	k8s.io/client-go v0.34.12
 )
@@ -219,6 +217,7 @@ require (
 	go.yaml.in/yaml/v3 v3.0.4 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp v0.0.0-20250819193227-8b4c13bb791b // indirect
+	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/oauth2 v0.36.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect

@@ -91,8 +91,7 @@ build_own() {
   rm -rf "$part"
   mkdir -p "$part/bin" "$part/images"
   say "building the workload, its load and its images"
-  go_build -ldflags "-s -w" -o "$part/bin/" ./cmd/pause ./cmd/coredns ./cmd/podsd ./cmd/load ./cmd/mkimage \
-    ./cmd/auditor ||
+  go_build -ldflags "-s -w" -o "$part/bin/" ./cmd/pause ./cmd/coredns ./cmd/podsd ./cmd/load ./cmd/mkimage ||
     die "build failed, see $LOG/build.log"
   image() { # TAR REF PROGRAM
     "$part/bin/mkimage" -o "$part/images/$1.tar" -ref "$2" -entrypoint "/$(basename "$3")" "$3:/$(basename "$3")"

@@ -9,6 +9,7 @@ mod cluster;
 mod workload;
 
 mod acts;
+mod audit;
 mod evidence;
 mod process;
 mod respect;

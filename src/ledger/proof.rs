@@ -13,7 +13,7 @@
 
 use super::checkpoint::{CheckpointError, SignedCheckpoint};
 use super::keys::VerifierKey;
-use super::merkle::{Hash, empty_root, leaf_hash, node_hash, root_of};
+use super::merkle::{Hash, leaf_hash, node_hash, root_of};
 use super::statement::{EntryError, Parts};
 use super::text;
 
@@ -48,14 +48,12 @@ pub fn inclusion(leaves: &[Hash], index: u64) -> Option<Vec<Hash>> {
     Some(path)
 }
 
-/// Nodes that show the tree of the first `old` leaves to be the beginning of the whole; `None` where it is larger.
+/// Nodes that show the tree of the first `old` leaves, at least one, to be the beginning of the whole; `None` where
+/// there are not so many.
 #[must_use]
 pub fn consistency(leaves: &[Hash], old: u64) -> Option<Vec<Hash>> {
-    let mut old = usize::try_from(old).ok().filter(|old| *old <= leaves.len())?;
+    let mut old = usize::try_from(old).ok().filter(|old| (1..=leaves.len()).contains(old))?;
     let (mut part, mut path, mut known) = (leaves, Vec::new(), true);
-    if old == 0 || old == leaves.len() {
-        return Some(path);
-    }
     while old < part.len() {
         let (left, right) = part.split_at(split(part.len()));
         if old <= left.len() {
@@ -103,17 +101,14 @@ pub fn verify_inclusion(leaf: &Hash, index: u64, size: u64, proof: &[Hash], root
 }
 
 /// Whether `proof` shows the tree of `old_size` leaves to be the beginning of that of `size` (RFC 9162, 2.1.4.2).
-/// The empty tree is the beginning of every tree, by its own root and an empty proof.
+/// Of the empty tree nothing can be shown, so it is no beginning (section 2.1.4.1 starts at one).
 #[must_use]
 pub fn verify_consistency(old_size: u64, old_root: &Hash, size: u64, root: &Hash, proof: &[Hash]) -> bool {
-    if old_size > size {
+    if old_size == 0 || old_size > size {
         return false;
     }
     if old_size == size {
         return proof.is_empty() && old_root == root;
-    }
-    if old_size == 0 {
-        return proof.is_empty() && *old_root == empty_root();
     }
     let (mut at, mut last) = (old_size - 1, size - 1);
     while at & 1 == 1 {
@@ -268,24 +263,23 @@ mod tests {
 
     #[test]
     fn every_beginning_of_every_small_tree_is_proven_and_no_other() {
-        for size in 0..40_u64 {
+        for size in 1..40_u64 {
             let all = leaves(size);
             let root = root_of(&all);
-            for old in 0..=size {
+            for old in 1..=size {
                 let old_root = root_of(&leaves(old));
                 let proof = consistency(&all, old).unwrap();
                 assert!(verify_consistency(old, &old_root, size, &root, &proof), "{old} of {size}");
                 assert!(!verify_consistency(old, &[0; 32], size, &root, &proof), "{old} of {size}");
-                if old > 0 {
-                    assert!(!verify_consistency(old, &old_root, size, &[0; 32], &proof));
-                }
+                assert!(!verify_consistency(old, &old_root, size, &[0; 32], &proof));
                 let longer = [proof.as_slice(), &[root]].concat();
                 assert!(!verify_consistency(old, &old_root, size, &root, &longer));
                 if let Some((_, shorter)) = proof.split_last() {
                     assert!(!verify_consistency(old, &old_root, size, &root, shorter));
                 }
             }
-            assert_eq!(consistency(&all, size + 1), None);
+            assert_eq!((consistency(&all, 0), consistency(&all, size + 1)), (None, None));
+            assert!(!verify_consistency(0, &root_of(&[]), size, &root, &[]));
         }
     }
 

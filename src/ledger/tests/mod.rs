@@ -10,6 +10,6 @@ mod retention;
 mod rotation;
 mod saved;
 mod sealing;
-mod targets;
 mod seeds;
 mod tamper;
+mod targets;

@@ -1,0 +1,140 @@
+//! The record, looked at by somebody who trusts nobody: annotations, an export, proofs, replay, and who may mark.
+
+use crate::cluster::{Space, ours, present, run, until};
+use crate::workload::{mvs, shop};
+
+fn key() -> String {
+    ours("public-key", &[]).trim().to_owned()
+}
+
+fn ledger(arguments: &[&str]) -> Result<String, String> {
+    let key = key();
+    run("matverse", &[&["ledger"], arguments, &["--key", &key]].concat(), None)
+}
+
+/// What the annotations of the target are worth.
+fn worth(space: &Space, target: &str) -> String {
+    let name = format!("{}/{target}", space.name);
+    ledger(&["verify", "target", &name]).unwrap_or_else(|refused| refused)
+}
+
+fn annotations(space: &Space, target: &str) -> Vec<String> {
+    let found = space.get(&format!("deployment/{target}"))["metadata"]["annotations"].clone();
+    ["decision", "attestation"]
+        .iter()
+        .map(|key| format!("autonomy.matverse.io/{key}"))
+        .map(|key| format!("{key}={}", found[&key].as_str().unwrap()))
+        .collect()
+}
+
+fn annotate(space: &Space, target: &str, annotations: &[String]) {
+    let target = format!("deployment/{target}");
+    let annotations: Vec<&str> = annotations.iter().map(String::as_str).collect();
+    space.kubectl(&[&["annotate", "--overwrite", &target], annotations.as_slice()].concat());
+}
+
+#[test]
+fn annotations_are_worth_what_the_ledger_says() {
+    if !present() {
+        return;
+    }
+    let space = Space::new("e2e-worth");
+    space.apply(&shop("web", "v1", 1, 0));
+    assert!(worth(&space, "web").contains("EXTERNAL"));
+    space.apply(&mvs("web", "web", "  minReplicas: 2\n  maxReplicas: 2"));
+    until(60, "two replicas", || (space.replicas("web") == 2).then_some(()));
+    let said =
+        until(20, "a recorded outcome", || Some(worth(&space, "web")).filter(|said| said.contains("VALID")));
+    assert!(said.starts_with("deployment e2e-worth/web: VALID"), "{said}");
+    let first = annotations(&space, "web");
+    space.kubectl(&[
+        "patch",
+        "mvs",
+        "web",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"minReplicas":3,"maxReplicas":3}}"#,
+    ]);
+    until(60, "three replicas", || (space.replicas("web") == 3).then_some(()));
+    until(20, "valid again", || worth(&space, "web").contains("VALID").then_some(()));
+    // The operator must not take back what follows.
+    space.kubectl(&["patch", "mvs", "web", "--type=merge", "-p", r#"{"spec":{"paused":true}}"#]);
+    let second = annotations(&space, "web");
+    annotate(&space, "web", &first);
+    assert!(worth(&space, "web").contains("STALE"), "as an undo brings them back: {}", worth(&space, "web"));
+    let forged = second[1].replace("index=", "index=1");
+    annotate(&space, "web", &[second[0].clone(), forged]);
+    assert!(worth(&space, "web").contains("FORGED"), "{}", worth(&space, "web"));
+    annotate(&space, "web", &second);
+    assert!(worth(&space, "web").contains("VALID"));
+    space.kubectl(&["scale", "deployment", "web", "--replicas=1"]);
+    assert!(worth(&space, "web").contains("EXTERNAL"));
+}
+
+#[test]
+fn an_export_satisfies_a_stranger_and_every_decision_is_made_again() {
+    if !present() {
+        return;
+    }
+    let folder = std::env::temp_dir().join(format!("matverse-export-{}", std::process::id()));
+    let folder = folder.to_str().unwrap();
+    let to = format!("{folder}/ledger");
+    let said = ledger(&["export", "--cluster", "--to", &to]).unwrap();
+    ledger(&["verify", &to]).unwrap();
+    // By code that is not ours.
+    let auditor = format!("{}/e2e/auditor", env!("CARGO_MANIFEST_DIR"));
+    let judged = run("go", &["-C", &auditor, "run", ".", "tiles", &to, "-vkey", &key()], None).unwrap();
+    assert!(judged.contains("ok"), "{judged}");
+    let (proof, entry) = (format!("{folder}/e.tlog-proof"), format!("{folder}/entry"));
+    ledger(&["prove", &to, "--index", "2", "--out", &proof]).unwrap();
+    let proven = ledger(&["verify", "--proof", &proof]).unwrap();
+    std::fs::write(&entry, proven.lines().last().unwrap()).unwrap();
+    run("go", &["-C", &auditor, "run", ".", "proof", &proof, "-vkey", &key(), "-entry", &entry], None)
+        .unwrap();
+    let replayed = run("matverse", &["replay", &to, "--key", &key()], None).unwrap();
+    let first = replayed.lines().next().unwrap_or_default();
+    let count = first.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap();
+    assert!(
+        count > 0 && first == format!("{count} decisions, {count} the same in every bit"),
+        "{said}{replayed}"
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn the_exporter_marks_what_it_has_and_the_policies_stand() {
+    if !present() {
+        return;
+    }
+    let system = ["-n", "matverse-system"];
+    let kubectl = |arguments: &[&str]| run("kubectl", &[&system, arguments].concat(), None).unwrap();
+    let cron = kubectl(&["get", "cronjob", "-o", "name"]).trim().to_owned();
+    run("kubectl", &[&system[..], &["delete", "job", "e2e-export", "--ignore-not-found"]].concat(), None)
+        .unwrap();
+    kubectl(&["create", "job", "e2e-export", &format!("--from={cron}")]);
+    kubectl(&["wait", "--for=condition=complete", "job/e2e-export", "--timeout=90s"]);
+    let get =
+        |arguments: &[&str]| run("kubectl", &[&["-n", "matverse-ledger"], arguments].concat(), None).unwrap();
+    let exported: u64 =
+        get(&["get", "configmap", "exported", "-o", "jsonpath={.data.size}"]).parse().unwrap();
+    let size: u64 = get(&["get", "configmap", "tail", "-o", "jsonpath={.data.size}"]).parse().unwrap();
+    assert!(exported > 0 && exported <= size, "{exported} of {size}");
+    let report = ledger(&["verify", "--cluster"]).unwrap();
+    assert!(report.contains("refused a write, as it must"), "{report}");
+    // Nobody else may, not even an administrator.
+    let forged = run(
+        "kubectl",
+        &[
+            "-n",
+            "matverse-ledger",
+            "patch",
+            "configmap",
+            "exported",
+            "--type=merge",
+            "-p",
+            r#"{"data":{"size":"0"}}"#,
+        ],
+        None,
+    );
+    assert!(forged.unwrap_err().contains("ValidatingAdmissionPolicy"));
+}
