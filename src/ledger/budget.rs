@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0 ────────── 50 % ──────────── 80 % ──────── 95 % ──────────── 100 %
-//!    all kept    exported segments  said aloud   only Rollback     no acts
+//!    all kept    exported segments  a person    only Rollback     no acts
 //!                are removed                     and ScaleUp
 //! ```
 //!

@@ -8,7 +8,9 @@
 //!  recorder ─► writer (draft, seal, put, look) ─► store (ConfigMaps `tail`, `seg-…`)      the door, and the way in
 //!  recovery ─► what an earlier leader left open                                          taking over
 //!  statement, merkle, checkpoint, keys, tail                                             the forms
-//!  verify                                                                                without trusting any of it
+//!  budget                                                                                how much of it, and who
+//!  verify, log, target, replay                                                           without trusting any of it
+//!  proof, tiles, witness                                                                 for somebody elsewhere
 //! ```
 //!
 //! Only this room makes an [`Intended`], so an act without an intent does not compile.

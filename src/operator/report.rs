@@ -65,7 +65,8 @@ pub async fn report(
     }
     world.events.ledger(trouble.as_deref());
     if let Ok(ledger) = world.ledger.get() {
-        world.telemetry.ledger_entries(ledger.head().size);
+        let head = ledger.head();
+        world.telemetry.ledger(head.size, head.used);
     }
     tell(world, resource, &report, life).await;
 }

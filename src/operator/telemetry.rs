@@ -247,9 +247,9 @@ impl Telemetry {
         self.policies.set(i64::from(stand));
     }
 
-    /// Number of entries in the ledger.
-    pub fn ledger_entries(&self, entries: u64) {
-        self.resources.ledger_entries(entries);
+    /// Number of entries in the ledger, and what is used of its budget, in percent.
+    pub fn ledger(&self, entries: u64, used: u64) {
+        self.resources.ledger(entries, used);
     }
 
     /// Whether a source answers.

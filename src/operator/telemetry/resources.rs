@@ -20,7 +20,8 @@ use crate::orient::Picture;
 #[derive(Debug)]
 pub(super) struct Resources {
     clock: Clock,
-    ledger_entries: Mutex<Option<u64>>,
+    /// Entries, and what is used of the budget, in percent.
+    ledger: Mutex<Option<(u64, u64)>>,
     /// What the last turn of each resource saw; key: namespace and name.
     seen: Mutex<BTreeMap<(String, String), Seen>>,
 }
@@ -39,7 +40,7 @@ type Point<'a> = (Vec<(&'static str, &'a str)>, f64);
 
 impl Resources {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, ledger_entries: Mutex::default(), seen: Mutex::default() }
+        Self { clock, ledger: Mutex::default(), seen: Mutex::default() }
     }
 
     fn seen(&self) -> MutexGuard<'_, BTreeMap<(String, String), Seen>> {
@@ -95,22 +96,26 @@ impl Resources {
         self.seen().remove(&(namespace.to_owned(), name.to_owned()));
     }
 
-    pub(super) fn ledger_entries(&self, entries: u64) {
-        *self.ledger_entries.lock().unwrap_or_else(PoisonError::into_inner) = Some(entries);
+    pub(super) fn ledger(&self, entries: u64, used: u64) {
+        *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = Some((entries, used));
     }
 
     pub(super) fn clear(&self) {
         self.seen().clear();
-        *self.ledger_entries.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
 impl Collector for Resources {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
-        if let Some(entries) = *self.ledger_entries.lock().unwrap_or_else(PoisonError::into_inner) {
-            let entries = ConstGauge::new(i64::try_from(entries).unwrap_or(i64::MAX));
-            let help = "Entries in the ledger.";
-            entries.encode(encoder.encode_descriptor("ledger_entries", help, None, MetricType::Gauge)?)?;
+        if let Some((entries, used)) = *self.ledger.lock().unwrap_or_else(PoisonError::into_inner) {
+            for (name, help, value) in [
+                ("ledger_entries", "Entries in the ledger.", entries),
+                ("ledger_budget_used_percent", "What is used of the ledger's budget.", used),
+            ] {
+                let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+                gauge.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
+            }
         }
         let (now, wall) = (self.clock.monotonic(), self.clock.now());
         let mut all = self.seen();

@@ -125,9 +125,13 @@ fn gauges_go_with_the_turns_the_resource_and_leadership() {
     assert!(!shows("api"), "three intervals without a turn");
     see("api");
     telemetry.leader(true);
-    telemetry.ledger_entries(12);
+    telemetry.ledger(12, 34);
     assert!(shows("api"));
-    assert!(telemetry.render().unwrap().contains("matverse_ledger_entries 12\n"));
+    let text = telemetry.render().unwrap();
+    assert!(
+        text.contains("matverse_ledger_entries 12\n")
+            && text.contains("matverse_ledger_budget_used_percent 34\n")
+    );
     telemetry.leader(false);
     let text = telemetry.render().unwrap();
     assert!(!shows("api") && !text.contains("matverse_ledger_entries 12"));
