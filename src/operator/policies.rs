@@ -7,6 +7,7 @@
 //!    └ refused by anything else, or no answer ────► the same; but where they stood, that holds for a minute more
 //! ```
 //!
+//! The same with a change, without a decision, of a ConfigMap where it may act: that one `-acts` must refuse.
 //! A namespaced installation may not read policies, so nothing is asked of them but their effect.
 
 use std::collections::BTreeMap;
@@ -15,7 +16,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
 
 use super::clock::Monotonic;
 use super::config::Policies;
@@ -28,9 +30,12 @@ pub const PROBE: &str = "policy-probe";
 pub const UNPROVEN: &str = "the admission policies are not proven";
 /// Reason of a condition that the trouble is behind.
 pub const REASON: &str = "PoliciesMissing";
-/// How a refusal by a policy begins, and how ours ends its name.
+/// How a refusal by a policy begins, and how the names of ours end.
 const POLICY: &str = "ValidatingAdmissionPolicy '";
-const OURS: &str = "-worm";
+const LEDGER: &str = "-worm";
+const ACTS: &str = "-acts";
+/// A ConfigMap that every namespace has.
+const EVERYWHERE: &str = "kube-root-ca.crt";
 /// How long an answer counts.
 const AGAIN: Duration = Duration::from_secs(60);
 /// Rest before an answer that says nothing is asked for again, and how often: an API server that has just started
@@ -67,7 +72,7 @@ pub async fn prove(client: &Client, namespace: &str) -> Result<String, Unproven>
         Ok(_) => Err(Unproven::Missing(format!(
             "no policy refuses ConfigMap {namespace}/{PROBE}, which is none of the ledger's"
         ))),
-        Err(CallError::Refused(why)) => policy_of(&why).ok_or_else(|| {
+        Err(CallError::Refused(why)) => policy_of(&why, LEDGER).ok_or_else(|| {
             Unproven::Unclear(format!("ConfigMap {namespace}/{PROBE} was refused by something else: {why}"))
         }),
         Err(CallError::Gone) => Err(Unproven::Missing(format!("namespace {namespace} does not exist"))),
@@ -78,11 +83,38 @@ pub async fn prove(client: &Client, namespace: &str) -> Result<String, Unproven>
     }
 }
 
-/// The policy that a refusal names, where it is the one for the ledger.
-fn policy_of(refusal: &str) -> Option<String> {
+/// Asks, as the operator, for a change without a decision in a namespace where it may act.
+///
+/// # Errors
+/// [`Unproven`].
+async fn prove_acts(client: &Client, namespace: &str) -> Result<String, Unproven> {
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let params = PatchParams { dry_run: true, ..PatchParams::default() };
+    let change = Patch::Merge(json!({"data": {PROBE: "a dry run, which the policies must refuse"}}));
+    let what = format!("a change of ConfigMap {namespace}/{EVERYWHERE} without a decision");
+    match bounded(api.patch(EVERYWHERE, &params, &change)).await {
+        Ok(_) => Err(Unproven::Missing(format!("no policy refuses {what}"))),
+        Err(CallError::Refused(why)) => policy_of(&why, ACTS)
+            .ok_or_else(|| Unproven::Unclear(format!("{what} was refused by something else: {why}"))),
+        Err(why) => Err(Unproven::Unclear(format!("{what}: {why}"))),
+    }
+}
+
+/// Both, where the operator may act at all.
+async fn prove_all(world: &World) -> Result<String, Unproven> {
+    let found = prove(&world.client, &world.config.ledger.namespace).await?;
+    match world.config.act_namespaces.first().map(String::as_str) {
+        None => Ok(found),
+        Some("*") => prove_acts(&world.client, "default").await,
+        Some(namespace) => prove_acts(&world.client, namespace).await,
+    }
+}
+
+/// The policy that a refusal names, where its name ends so.
+fn policy_of(refusal: &str, ours: &str) -> Option<String> {
     let (_, rest) = refusal.split_once(POLICY)?;
     let (name, _) = rest.split_once('\'')?;
-    name.ends_with(OURS).then(|| name.to_owned())
+    name.ends_with(ours).then(|| name.to_owned())
 }
 
 /// What is known of the policies, and until when.
@@ -105,7 +137,7 @@ impl Watch {
         if self.due.is_some_and(|due| now < due) {
             return Ok(());
         }
-        let found = prove(&world.client, &world.config.ledger.namespace).await;
+        let found = prove_all(world).await;
         let stood = self.stand;
         if matches!(found, Err(Unproven::Unclear(_))) && stood == Some(true) && self.unclear < UNCLEAR.1 {
             self.unclear += 1;
@@ -146,10 +178,13 @@ mod tests {
                 "HTTP 403: configmaps \"policy-probe\" is forbidden: ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: only the ledger"
             )
         };
-        assert_eq!(policy_of(&by("matverse-autonomy-worm")).as_deref(), Some("matverse-autonomy-worm"));
-        assert_eq!(policy_of(&by("labels-are-required")), None);
-        assert_eq!(policy_of("HTTP 403: User \"x\" cannot create resource \"configmaps\""), None);
-        assert_eq!(policy_of("HTTP 422: the name -worm is taken"), None);
+        assert_eq!(
+            policy_of(&by("matverse-autonomy-worm"), LEDGER).as_deref(),
+            Some("matverse-autonomy-worm")
+        );
+        assert_eq!(policy_of(&by("labels-are-required"), LEDGER), None);
+        assert_eq!(policy_of("HTTP 403: User \"x\" cannot create resource \"configmaps\"", LEDGER), None);
+        assert_eq!(policy_of("HTTP 422: the name -worm is taken", LEDGER), None);
     }
 
     #[test]

@@ -57,7 +57,8 @@ pub struct Channel {
     state: State,
     at: Option<Timestamp>,
     r: f64,
-    ln_process: f64,
+    /// σ².
+    process: f64,
     sensitivity: Sensitivity,
     scale: f64,
     samples: u32,
@@ -154,7 +155,7 @@ impl Channel {
             state: State::new(0.0, 1.0, 1.0),
             at: None,
             r: 1.0,
-            ln_process: 0.0,
+            process: 1.0,
             sensitivity: Sensitivity::default(),
             scale: 0.0,
             samples: 0,
@@ -195,7 +196,7 @@ impl Channel {
     /// Learned process intensity σ².
     #[must_use]
     pub fn process_noise(&self) -> f64 {
-        libm::exp(self.ln_process)
+        self.process
     }
 
     /// The monitor of its innovations.
@@ -234,7 +235,7 @@ impl Channel {
         let rough = 0.05 * self.scale;
         self.r = (rough * rough).max(self.r_floor(limits));
         let (low, high) = self.process_bounds(limits);
-        self.ln_process = 0.5 * (low + high);
+        self.process = (low * high).sqrt();
         // A slope of a twentieth of the scale per turn is as much as one expects before the second sample.
         let slope = (rough / limits.interval).max(1e-9);
         self.state = State::new(value, self.r, slope * slope);
@@ -253,13 +254,13 @@ impl Channel {
         (relative * relative).max(limits.r_floor).max(1e-20)
     }
 
-    /// Bounds of ln σ².
+    /// Bounds of σ².
     fn process_bounds(&self, limits: &Limits) -> (f64, f64) {
         let tau = limits.interval;
         let unit = self.motion.covariance(tau)[(0, 0)];
         let at = |q: f64| {
             let sd = q.max(1e-6) * self.scale.max(1e-9);
-            libm::log(sd * sd / unit)
+            sd * sd / unit
         };
         (at(limits.q_min), at(limits.q_max))
     }
@@ -324,7 +325,7 @@ impl Channel {
         let ceiling = (10.0 * self.scale).max(1e-9);
         self.r = (self.r * libm::exp(step[0])).clamp(floor, (ceiling * ceiling).max(floor));
         let (low, high) = self.process_bounds(limits);
-        self.ln_process = (self.ln_process + step[1]).clamp(low, high);
+        self.process = (self.process * libm::exp(step[1])).clamp(low, high);
     }
 
     /// State at `at` (predicted, with the variance that this costs) and a sample's forecast `horizon` s later.

@@ -113,7 +113,8 @@ fn symmetric(p: Matrix2<f64>) -> Matrix2<f64> {
     const TINY: f64 = 1e-300;
     let level = p[(0, 0)].max(TINY);
     let slope = p[(1, 1)].max(0.0);
-    let bound = level.sqrt() * slope.sqrt() * (1.0 - 1e-12);
+    // One root of the product: no variance is beyond 1e150, and one that underflows leaves nothing to correlate with.
+    let bound = (level * slope).sqrt() * (1.0 - 1e-12);
     let cross = (0.5 * (p[(0, 1)] + p[(1, 0)])).clamp(-bound, bound);
     Matrix2::new(level, cross, cross, slope)
 }

@@ -71,11 +71,11 @@ fn irregular_samples_give_what_the_dense_solution_gives() {
 }
 
 /// Sums over 50 runs of NEES (2 degrees of freedom a run) and NIS (1) at each of 500 steps.
-fn consistency() -> Vec<(f64, f64)> {
+fn consistency(seed: u64) -> Vec<(f64, f64)> {
     let (q, r): (f64, f64) = (0.02, 1.0);
     let mut sums = vec![(0.0, 0.0); 500];
     for run in 0..50 {
-        let mut dice = Dice(run * 104_729 + 11);
+        let mut dice = Dice((50 * seed + run) * 104_729 + 11);
         let start = State::new(0.0, 4.0, 0.25);
         let mut truth = Vector2::new(2.0 * dice.normal(), 0.5 * dice.normal());
         let mut state = start;
@@ -104,13 +104,13 @@ fn consistency() -> Vec<(f64, f64)> {
 fn errors_and_innovations_of_fifty_runs_keep_their_bands() {
     // 95 % bands of χ² with 100 and 50 degrees of freedom (tables).
     let inside = |value: f64, (low, high): (f64, f64)| f64::from(u8::from((low..=high).contains(&value)));
-    let sums = consistency();
+    // Errors last, so the share of one set of fifty runs wanders by a few points; ten sets say what it is.
+    let sums: Vec<(f64, f64)> = (0..10).flat_map(consistency).collect();
     let share = |of: &dyn Fn(&(f64, f64)) -> f64| sums.iter().map(of).sum::<f64>() / sums.len() as f64;
     let nees = share(&|(nees, _)| inside(*nees, (74.222, 129.561)));
     let nis = share(&|(_, nis)| inside(*nis, (32.357, 71.420)));
-    // A right filter is inside in 95 % of the steps; of 500 steps that is 475 ± 5, for NEES, whose errors last, ± 15.
-    assert!(nis >= 0.93, "NIS {nis}");
-    assert!(nees >= 0.90, "NEES {nees}");
+    assert!(nis >= 0.945, "NIS {nis}");
+    assert!(nees >= 0.94, "NEES {nees}");
     let total = |of: &dyn Fn(&(f64, f64)) -> f64| share(of) / 50.0;
     assert!((total(&|s| s.0) - 2.0).abs() < 0.06 && (total(&|s| s.1) - 1.0).abs() < 0.02, "means");
     println!("inside: NEES {nees}, NIS {nis}");

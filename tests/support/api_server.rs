@@ -335,7 +335,7 @@ async fn handle(
         return follow(&server, &path, query, partial);
     }
     if query.contains("dryRun=All") {
-        return rehearse(&server, &path, &body);
+        return rehearse(&server, &method, &path, &body);
     }
     let fault = server.fault(&method, &path);
     match fault {
@@ -380,13 +380,15 @@ async fn handle(
 }
 
 /// A dry run: what the policies would say, and nothing is kept.
-fn rehearse(server: &ApiServer, path: &Path, body: &[u8]) -> Response {
+fn rehearse(server: &ApiServer, method: &Method, path: &Path, body: &[u8]) -> Response {
     if path.key.plural != "configmaps" || server.script().without_policies {
         return answer(&serde_json::from_slice(body).unwrap_or(Value::Null));
     }
-    let message = "configmaps is forbidden: ValidatingAdmissionPolicy 'matverse-autonomy-worm' with binding \
-        'matverse-autonomy-worm' denied request: only the ledger lives here";
-    failure(403, "Forbidden", message)
+    let name = if *method == Method::PATCH { "matverse-autonomy-acts" } else { "matverse-autonomy-worm" };
+    let message = format!(
+        "configmaps is forbidden: ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request"
+    );
+    failure(403, "Forbidden", &message)
 }
 
 fn note(server: &ApiServer, who: &str, method: &Method, path: &Path, body: &[u8], committed: bool) {
