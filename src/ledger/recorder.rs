@@ -9,7 +9,7 @@
 //! One task writes, so a caller that goes away in the middle leaves no half-known write behind. An intent whose
 //! caller went away is concluded as abandoned: nobody can act on it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,9 +17,12 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::attestation::Attestation;
+use super::checkpoint::Checkpoint;
 use super::draft::Ask;
 use super::error::LedgerError;
-use super::keys::{KeyError, KeyRing, is_name};
+use super::keys::{KeyError, KeyRing, VerifierKey, is_name};
+use super::merkle::{Hash, leaf_hash};
 use super::recovery::{self, OpenIntent, Recovery};
 use super::settings::Settings;
 use super::statement::{Body, GateChange, Note};
@@ -58,6 +61,8 @@ struct Shared {
     /// Whether that trouble is for good.
     lost: bool,
     open: Vec<(u64, Open)>,
+    /// Hashes of the entries in the tail.
+    leaves: BTreeMap<u64, Hash>,
 }
 
 struct Message {
@@ -72,6 +77,7 @@ pub struct Ledger {
     queue: mpsc::Sender<Message>,
     shared: Arc<RwLock<Shared>>,
     act_limit: jiff::SignedDuration,
+    keys: Arc<[VerifierKey]>,
 }
 
 impl Ledger {
@@ -126,17 +132,17 @@ impl Ledger {
                 })
                 .collect();
             let recovery = Recovery { epoch: writer.epoch(), open };
-            return Ok((Self::start(writer, settings), recovery));
+            return Ok((Self::start(writer, settings, keys.verifiers().into()), recovery));
         }
         Err(LedgerError::Unreachable("other leaders keep appending".to_owned()))
     }
 
-    fn start(writer: Writer, settings: Settings) -> Self {
+    fn start(writer: Writer, settings: Settings, keys: Arc<[VerifierKey]>) -> Self {
         let (queue, messages) = mpsc::channel(QUEUE);
         let shared = Arc::new(RwLock::new(snapshot(&writer)));
         let act_limit = settings.act_limit;
         tokio::spawn(run(writer, messages, Arc::clone(&shared), settings));
-        Self { queue, shared, act_limit }
+        Self { queue, shared, act_limit, keys }
     }
 
     /// Records that a decision is about to be carried out. Without the [`Intended`] nothing can be.
@@ -236,6 +242,20 @@ impl Ledger {
         self.read(|shared| shared.head.clone())
     }
 
+    /// Whether an object bears a rightly signed checkpoint of this ledger that it is not the continuation of: one with
+    /// more entries than it has, or another entry where its tail can tell. Then an older ledger was restored in the
+    /// place of that one.
+    #[must_use]
+    pub fn is_behind(&self, claim: &Attestation) -> bool {
+        let (head, leaf) =
+            self.read(|shared| (shared.head.clone(), shared.leaves.get(&claim.index).copied()));
+        let other = claim.size > head.size || leaf.is_some_and(|leaf| leaf != claim.leaf);
+        let stated = Checkpoint { origin: claim.origin.clone(), size: claim.size, root: claim.root };
+        other
+            && claim.origin == head.origin
+            && self.keys.iter().any(|key| stated.is_signed_by(key, &claim.signature))
+    }
+
     /// Index of the intent without outcome on the Deployment of `object`, if there is one.
     #[must_use]
     pub fn unresolved(&self, object: &ObjectRef) -> Option<u64> {
@@ -267,6 +287,7 @@ fn snapshot(writer: &Writer) -> Shared {
         },
         trouble: writer.trouble().map(ToString::to_string),
         lost: writer.trouble().is_some_and(LedgerError::is_final),
+        leaves: (tail.sealed()..).zip(tail.lines.iter().map(|line| leaf_hash(line.as_bytes()))).collect(),
         open: writer.open_intents().iter().map(|(index, open)| (*index, open.clone())).collect(),
     }
 }

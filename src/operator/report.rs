@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::events::{Announced, deployment_ref};
 use super::status::{self, Report, Turn, WriteError};
+use super::target;
 use super::turn::Life;
 use super::world::World;
 use crate::api::MatVerseScaling;
@@ -39,7 +40,7 @@ pub async fn report(
 ) {
     let decision = recorded.decision();
     life.memory = status::memory_after(decision, recorded.outcome()).clone();
-    let trouble = world.ledger.get().err();
+    let trouble = world.ledger.get().err().or_else(|| target::restored(world, resource));
     let turn = Turn {
         observed: &situation.observed,
         picture: &situation.picture,

@@ -15,6 +15,7 @@ use super::world::World;
 use crate::api::MatVerseScaling;
 use crate::api::scaling::{ConfigMapRef, Parameter, Retune};
 use crate::decide::situation::RetuneTrial;
+use crate::ledger::attestation;
 use crate::observe::facts;
 use crate::observe::workload::Workload;
 
@@ -169,6 +170,26 @@ fn config_changed_at(
         .filter(|c| named.contains(&c.name_any()))
         .filter_map(|c| facts::changed_by_others(&c.metadata, crate::act::MANAGER))
         .max()
+}
+
+/// What the trouble with a ledger says that is older than what objects remember of it.
+pub const RESTORED: &str = "an older one was restored in its place";
+
+/// Why the ledger is not the one that the target's last act was recorded in, where it shows.
+pub fn restored(world: &World, resource: &MatVerseScaling) -> Option<String> {
+    let namespace = resource.namespace()?;
+    let name = &resource.spec.target_ref.name;
+    let deployment =
+        world.stores.of(&namespace)?.deployments.get(&ObjectRef::new(name).within(&namespace))?;
+    let claim = attestation::parse(deployment.annotations().get(attestation::ATTESTATION)?)?;
+    let ledger = world.ledger.get().ok()?;
+    ledger.is_behind(&claim).then(|| {
+        format!(
+            "Deployment {namespace}/{name} bears a signed checkpoint of {} entries that this ledger does not \
+             continue: {RESTORED}. Bring the newer one back, or declare a succession (docs/explanation/ledger.md)",
+            claim.size
+        )
+    })
 }
 
 /// Another, older `MatVerseScaling` that names the same target, as `name`.

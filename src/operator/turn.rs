@@ -262,7 +262,7 @@ async fn warm_up(
 fn standing(world: &World, resource: &MatVerseScaling, object: &ObjectRef, behind: bool) -> Standing {
     let ledger = world.ledger.get();
     Standing {
-        ledger_available: ledger.is_ok(),
+        ledger_available: ledger.is_ok() && target::restored(world, resource).is_none(),
         unresolved_act: ledger.is_ok_and(|l| l.unresolved(object).is_some()),
         namespace_may_act: world.config.may_act(&object.namespace),
         older_claim: target::older_claim(world, resource),

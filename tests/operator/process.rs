@@ -104,3 +104,27 @@ async fn the_content_of_configmaps_and_secrets_is_never_listed() {
     assert!(everywhere.iter().all(|(_, partial)| *partial), "{everywhere:?}");
     assert_eq!(stage.server.collections("secrets"), []);
 }
+
+#[tokio::test]
+async fn an_older_ledger_in_the_place_of_a_newer_one_is_noticed_and_nothing_is_done() {
+    let stage = Stage::set().await;
+    stage.workload("web", 1);
+    let first = stage.start("a");
+    until("the ledger is open", || stage.appended() >= 2).await;
+    let older = stage.server.get("configmaps", LEDGER, "tail").unwrap();
+    stage.scaling("web", &json!({}));
+    until("an act is recorded", || stage.record().results() == ["applied"]).await;
+    assert_eq!(first.stop().await, Ended::Stopped);
+    stage.server.put("configmaps", older);
+    stage.expire_lease();
+    let second = stage.start("b");
+    stage.scaling("web", &json!({"minReplicas": 3}));
+    let says = |words: &str| stage.status("web").to_string().contains(words);
+    until("it says that the ledger is not that one", || says("restored in its place")).await;
+    assert!(says("succession"), "the way out");
+    let unavailable = ("False".to_owned(), "LedgerRestored".to_owned());
+    assert_eq!(stage.condition("web", "LedgerAvailable"), unavailable);
+    turns(2).await;
+    assert_eq!(stage.replicas("web"), 2);
+    assert_eq!(second.stop().await, Ended::Stopped);
+}

@@ -5,7 +5,7 @@ use crate::api::scaling::Enforcement;
 use crate::decide::Decision;
 use crate::observe::reading::{Reading, Readings, SignalName, Use};
 use crate::operator::conditions::{Fact, Kind, Truth};
-use crate::operator::policies;
+use crate::operator::{policies, target};
 use crate::orient::Consistency;
 
 /// All facts of a report, in the order in which status lists them.
@@ -129,10 +129,13 @@ pub(super) fn ledger(available: bool, trouble: Option<&str>) -> Fact {
     Fact::new(Kind::LedgerAvailable, false, ledger_reason(trouble), why)
 }
 
-/// A ledger that is closed for want of its policies is whole; somebody has to install something.
+/// A ledger that is closed for want of its policies is whole; somebody has to install something. One that is not the
+/// one that objects remember needs a person too.
 fn ledger_reason(trouble: Option<&str>) -> &'static str {
     if trouble.is_some_and(|why| why.starts_with(policies::UNPROVEN)) {
         policies::REASON
+    } else if trouble.is_some_and(|why| why.contains(target::RESTORED)) {
+        "LedgerRestored"
     } else {
         "LedgerUnavailable"
     }
