@@ -3,7 +3,7 @@
 //
 //	auditor tiles DIR -vkey KEY              a tree of tiles with its checkpoint (C2SP tlog-tiles)
 //	auditor proof FILE -vkey KEY -entry FILE an inclusion proof (C2SP tlog-proof)
-//	auditor vectors [-o DIR]                 where public test vectors lie, or new ones, judged by the reference
+//	auditor vectors -o DIR                   new test vectors of proofs, judged by the reference
 //
 // KEY is a verifier key, or a file with one. Exit codes: 0 it holds, 1 it does not, 64 usage.
 package main
@@ -19,7 +19,7 @@ import (
 )
 
 // errUsage: the command line makes no sense; anything else is a verdict.
-var errUsage = errors.New("usage: auditor tiles DIR -vkey KEY | proof FILE -vkey KEY -entry FILE | vectors [-o DIR]")
+var errUsage = errors.New("usage: auditor tiles DIR -vkey KEY | proof FILE -vkey KEY -entry FILE | vectors -o DIR")
 
 func main() {
 	said, err := run(os.Args[1:])
@@ -48,10 +48,10 @@ func run(args []string) (string, error) {
 		return "", fmt.Errorf("%w\n%w", err, errUsage)
 	}
 	if args[0] == "vectors" {
-		if len(names) != 0 {
+		if len(names) != 0 || out == "" {
 			return "", errUsage
 		}
-		return vectors(out)
+		return out, write(out)
 	}
 	if len(names) != 1 || vkey == "" {
 		return "", errUsage

@@ -5,33 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	reference "github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/tlog"
 )
-
-const module = "github.com/transparency-dev/merkle"
-
-// vectors prints the folder of the reference's own vectors in the module cache, or writes new ones to out.
-func vectors(out string) (string, error) {
-	if out != "" {
-		return out, write(out)
-	}
-	list, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", module).Output()
-	if err != nil {
-		return "", fmt.Errorf("go list -m %s: %w (run it in the folder of go.mod)", module, err)
-	}
-	dir := filepath.Join(strings.TrimSpace(string(list)), "testdata")
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return "", fmt.Errorf("%s is not there: this version of %s is published without its vectors", dir, module)
-	}
-	return dir, nil
-}
 
 // inclusion and consistency have the fields of the reference's vectors.
 type inclusion struct {

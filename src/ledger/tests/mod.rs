@@ -6,6 +6,7 @@ mod entries;
 mod fixture;
 mod flips;
 mod leaders;
+mod replays;
 mod retention;
 mod rotation;
 mod saved;
