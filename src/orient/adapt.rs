@@ -113,7 +113,10 @@ impl Sensitivity {
         rate: f64,
     ) -> Vector2<f64> {
         let Innovation { variance, gain: k, .. } = *innovation;
-        let nis = residual * residual / variance;
+        // One division and one root for all that follows.
+        let per = 1.0 / variance;
+        let per_root = per.sqrt();
+        let nis = residual * residual * per;
         let mut score = Vector2::zeros();
         let mut relative = Vector2::zeros();
         let mut scaled = Vector2::zeros();
@@ -122,10 +125,10 @@ impl Sensitivity {
             let dp = over * self.p[i] * over.transpose() + process;
             let d_variance = dp[(0, 0)] + measurement;
             let d_residual = -dx[0];
-            relative[i] = d_variance / variance;
-            scaled[i] = d_residual / variance.sqrt();
-            score[i] = 0.5 * relative[i] * (nis - 1.0) - residual * d_residual / variance;
-            let dk = Vector2::new(dp[(0, 0)], dp[(0, 1)]) / variance - k * relative[i];
+            relative[i] = d_variance * per;
+            scaled[i] = d_residual * per_root;
+            score[i] = 0.5 * relative[i] * (nis - 1.0) - residual * d_residual * per;
+            let dk = Vector2::new(dp[(0, 0)], dp[(0, 1)]) * per - k * relative[i];
             self.x[i] = dx + dk * residual + k * d_residual;
             self.p[i] =
                 dp - (dk * k.transpose() + k * dk.transpose()) * variance - k * k.transpose() * d_variance;
@@ -281,7 +284,7 @@ impl Channel {
             true => side,
             false => 0,
         };
-        self.note(&innovation, dt);
+        self.note(&innovation, sigma, dt);
 
         if self.streak.abs() >= 2 {
             // A new level, not an outlier: let the filter go there. The slope keeps its own variance, so that
@@ -304,13 +307,13 @@ impl Channel {
     }
 
     /// The innovation as the picture and the monitor see it: before it is clipped or its variance opened.
-    fn note(&mut self, innovation: &Innovation, dt: f64) {
+    fn note(&mut self, innovation: &Innovation, sigma: f64, dt: f64) {
         let nis = innovation.nis();
         let warm = self.samples >= WARM;
         self.last = Last {
             nis,
             anomaly: if warm { surprise_normal(nis) } else { 0.0 },
-            standardised: innovation.residual / innovation.variance.sqrt(),
+            standardised: innovation.residual / sigma,
         };
         if warm {
             self.monitor.push(nis, dt);

@@ -87,13 +87,11 @@ impl State {
     /// What a sample would tell this (predicted) state, at measurement noise `r`.
     #[must_use]
     pub fn innovation(&self, sample: f64, r: f64) -> Innovation {
-        // The Cholesky factor of the 1×1 innovation covariance is its root: dividing by it twice is the solve.
         let variance = self.p[(0, 0)] + r;
-        let root = variance.sqrt();
         Innovation {
             residual: sample - self.x[0],
             variance,
-            gain: Vector2::new(self.p[(0, 0)] / root / root, self.p[(0, 1)] / root / root),
+            gain: Vector2::new(self.p[(0, 0)] / variance, self.p[(0, 1)] / variance),
         }
     }
 
@@ -113,9 +111,13 @@ fn symmetric(p: Matrix2<f64>) -> Matrix2<f64> {
     const TINY: f64 = 1e-300;
     let level = p[(0, 0)].max(TINY);
     let slope = p[(1, 1)].max(0.0);
-    // One root of the product: no variance is beyond 1e150, and one that underflows leaves nothing to correlate with.
-    let bound = (level * slope).sqrt() * (1.0 - 1e-12);
-    let cross = (0.5 * (p[(0, 1)] + p[(1, 0)])).clamp(-bound, bound);
+    let mut cross = 0.5 * (p[(0, 1)] + p[(1, 0)]);
+    // Compared as squares, because the root is seldom needed: no variance is beyond 1e150, and a product that
+    // underflows leaves nothing to correlate with.
+    if cross * cross >= level * slope * (1.0 - 2e-12) {
+        let bound = (level * slope).sqrt() * (1.0 - 1e-12);
+        cross = cross.clamp(-bound, bound);
+    }
     Matrix2::new(level, cross, cross, slope)
 }
 
