@@ -18,7 +18,8 @@ use crate::decide::situation::Action;
 const SWEEP: u64 = 50;
 const WARNING: u64 = 80;
 const TIGHT: u64 = 95;
-/// Share of the budget that acts in one namespace may fill under one leader, in percent.
+/// Share of the budget, in percent, beyond which a namespace has had its part once room is short: what is left is for
+/// the others. Counted since this leader began.
 const QUOTA: u64 = 25;
 
 /// What is left.
@@ -95,7 +96,8 @@ impl Budget {
             return Err(LedgerError::Full { percent: self.percent() });
         }
         let spent = self.namespaces.get(namespace).copied().unwrap_or_default();
-        if !protects && spent.saturating_mul(100) >= self.bytes.saturating_mul(QUOTA) {
+        if room >= Room::Warning && !protects && spent.saturating_mul(100) >= self.bytes.saturating_mul(QUOTA)
+        {
             return Err(LedgerError::Quota { namespace: namespace.to_owned() });
         }
         Ok(())
@@ -123,10 +125,11 @@ mod tests {
 
     #[test]
     fn one_namespace_cannot_fill_it_alone() {
-        let mut budget = Budget::new(1000, 1, 0);
+        let mut budget = Budget::new(1000, 1, 799);
         budget.spend("noisy", 249);
-        assert!(budget.admit("noisy", Action::Retune).is_ok());
         budget.spend("noisy", 1);
+        assert!(budget.admit("noisy", Action::Retune).is_ok(), "while there is room for everybody");
+        budget.seal();
         let refused = budget.admit("noisy", Action::Retune);
         assert_eq!(refused, Err(LedgerError::Quota { namespace: "noisy".into() }));
         assert!(

@@ -39,7 +39,7 @@ pub enum LedgerError {
     },
     /// Acts in one namespace have filled their share of the budget.
     #[error(
-        "acts in namespace {namespace} have filled their share of the ledger's budget; only Rollback and ScaleUp go on there"
+        "the ledger's budget runs short, and acts in namespace {namespace} have filled their share; only Rollback and ScaleUp go on there"
     )]
     Quota {
         /// The namespace.
