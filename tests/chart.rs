@@ -401,6 +401,30 @@ fn the_exporter_reads_and_marks_and_deletes_nothing() {
         assert!(allows(&rules, "matverse-ledger", verb, "", "configmaps"), "{verb}");
     }
     assert!(!allows(&rules, "matverse-ledger", "delete", "", "configmaps"));
+    assert!(of_kind(&objects, "CronJob").is_empty(), "it needs a volume, so it is not there by itself");
+    let on =
+        json!({"exporter": {"enabled": true, "volume": {"persistentVolumeClaim": {"claimName": "archive"}}}});
+    let objects = render(&helm, &on);
+    let pod = &of_kind(&objects, "CronJob")[0]["spec"]["jobTemplate"]["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], "matverse-autonomy-exporter");
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+    assert_eq!(pod["containers"][0]["securityContext"]["capabilities"], json!({"drop": ["ALL"]}));
+    assert_eq!(pod["volumes"][0]["persistentVolumeClaim"]["claimName"], "archive");
+    // The public half of the key, and nothing else of that Secret.
+    assert_eq!(pod["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["key"], "vkey");
+    assert!(!pod.to_string().contains("key.pem"));
+}
+
+#[test]
+fn a_retiring_key_is_mounted_beside_the_new_one() {
+    let Some(helm) = helm() else { return };
+    let values = json!({"ledger": {"keySecret": "new", "retiringKeySecret": "old"}});
+    let objects = render(&helm, &values);
+    assert_eq!(configuration(&objects)["ledger"]["retiringKeyFile"], "/etc/matverse-retiring-key/key.pem");
+    let pod = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"];
+    let secrets: Vec<&Value> =
+        pod["volumes"].as_array().unwrap().iter().map(|v| &v["secret"]["secretName"]).collect();
+    assert!(secrets.contains(&&json!("new")) && secrets.contains(&&json!("old")), "{secrets:?}");
 }
 
 #[test]
@@ -467,6 +491,7 @@ fn values_that_cannot_work_are_refused_with_their_path() {
         (json!({"metrics": {"bind": "8080"}}), "bind"),
         (json!({"serviceAccount": {"create": false}}), "serviceAccount.name"),
         (json!({"replicas": -1}), "replicas"),
+        (json!({"exporter": {"enabled": true}}), "exporter.volume"),
     ] {
         let said = refusal(&helm, &values);
         assert!(said.contains(words), "{values}: {said}");

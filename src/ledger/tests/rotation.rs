@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use super::fixture::{ORIGIN, at, settings, signer};
 use crate::ledger::keys::{KeyRing, Signer, VerifierKey};
+use crate::ledger::log::Log;
 use crate::ledger::memory::{Fault, MemoryStore};
-use crate::ledger::statement::Note;
+use crate::ledger::statement::{Body, Note, Parts};
 use crate::ledger::verify::{Request, Saved, Verdict, verify};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{Ledger, LedgerError, Settings};
 
 fn newer() -> Signer {
     Signer::from_seed(ORIGIN, &[2; 32]).unwrap()
@@ -105,4 +106,22 @@ async fn an_entry_of_the_retired_key_after_the_turn_is_named() {
     let report = verify(&Request { objects, keys, ..Request::default() });
     assert_eq!(report.verdict, Verdict::Tampered);
     assert_eq!(report.findings[0].index, Some(tail.size() - 1), "{:?}", report.findings);
+}
+
+#[tokio::test]
+async fn a_successor_carries_the_last_checkpoint_of_the_one_that_it_takes_over_from() {
+    let lost = MemoryStore::default();
+    lead(&lost, signer(), 0).await.unwrap();
+    let tail = lost.objects().into_iter().find(|object| object.name == "tail").unwrap();
+    let note = tail.data["checkpoint"].clone();
+    let store = MemoryStore::default();
+    let settings = Settings { succeeds: Some(note.clone()), ..settings() };
+    let newer = Signer::from_seed("prod/main-2", &[3; 32]).unwrap();
+    let keys = [newer.verifier().clone()];
+    let opened = Ledger::open_with(Arc::new(store.clone()), newer, "prod/main-2", settings, at(1)).await;
+    assert!(opened.is_ok());
+    let objects: Vec<Saved> = store.objects().into_iter().map(Saved::from).collect();
+    let log = Log::open(&Request { objects, keys: keys.to_vec(), ..Request::default() }).unwrap();
+    let first = Parts::of(&log.lines[0]).unwrap().read().unwrap().predicate.body;
+    assert!(matches!(first, Body::Genesis { succeeds: Some(cited), .. } if cited == note));
 }
