@@ -124,12 +124,13 @@ fn keys_that_would_not_reach_the_pods_are_refused() {
              "value":{"name":"BATCH","valueFrom":{"configMapKeyRef":{"name":"knobs","key":"batch"}}}}]"#,
     );
     said("environment");
+    // First this: a key that reaches the pods may be tuned at once.
+    space.kubectl(&["patch", "configmap", "knobs", "--type=merge", "-p", r#"{"immutable":true}"#]);
     template(
         r#"[{"op":"remove","path":"/spec/template/spec/containers/0/env/5"},
             {"op":"add","path":"/spec/template/spec/containers/0/volumeMounts",
              "value":[{"name":"knobs","mountPath":"/etc/shop"}]}]"#,
     );
-    space.kubectl(&["patch", "configmap", "knobs", "--type=merge", "-p", r#"{"immutable":true}"#]);
     said("immutable");
     std::thread::sleep(Duration::from_secs(5));
     assert_eq!(batch(&space), "16");
