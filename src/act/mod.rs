@@ -25,14 +25,9 @@ use kube::{Client, ResourceExt};
 
 use crate::decide::situation::{ObjectRef, Plan, Situation};
 use crate::ledger::attestation::attestation;
+pub use crate::ledger::attestation::{ATTESTATION, DECISION, FENCE};
 use crate::ledger::{Acted, Intended, Outcome, state};
 
-/// Annotation with the id of the decision behind the last act.
-pub const DECISION: &str = "autonomy.matverse.io/decision";
-/// Annotation with the place of that decision in the ledger.
-pub const ATTESTATION: &str = "autonomy.matverse.io/attestation";
-/// Annotation that a fencing write moves.
-pub const FENCE: &str = "autonomy.matverse.io/fence";
 /// Name under which our writes stand in `managedFields`.
 pub const MANAGER: &str = "matverse";
 

@@ -139,7 +139,7 @@ impl Ledger {
 
     fn start(writer: Writer, settings: Settings, keys: Arc<[VerifierKey]>) -> Self {
         let (queue, messages) = mpsc::channel(QUEUE);
-        let shared = Arc::new(RwLock::new(snapshot(&writer)));
+        let shared = Arc::new(RwLock::new(snapshot(&writer, BTreeMap::new())));
         let act_limit = settings.act_limit;
         tokio::spawn(run(writer, messages, Arc::clone(&shared), settings));
         Self { queue, shared, act_limit, keys }
@@ -273,8 +273,13 @@ impl Ledger {
     }
 }
 
-fn snapshot(writer: &Writer) -> Shared {
+/// The state to show. `leaves` are those shown before: an entry that stands never changes, so only new ones are hashed.
+fn snapshot(writer: &Writer, mut leaves: BTreeMap<u64, Hash>) -> Shared {
     let tail = writer.tail();
+    leaves.retain(|index, _| *index >= tail.sealed());
+    for (index, line) in (tail.sealed()..).zip(&tail.lines) {
+        leaves.entry(index).or_insert_with(|| leaf_hash(line.as_bytes()));
+    }
     let checkpoint = tail.checkpoint.checkpoint();
     Shared {
         head: Head {
@@ -287,7 +292,7 @@ fn snapshot(writer: &Writer) -> Shared {
         },
         trouble: writer.trouble().map(ToString::to_string),
         lost: writer.trouble().is_some_and(LedgerError::is_final),
-        leaves: (tail.sealed()..).zip(tail.lines.iter().map(|line| leaf_hash(line.as_bytes()))).collect(),
+        leaves,
         open: writer.open_intents().iter().map(|(index, open)| (*index, open.clone())).collect(),
     }
 }
@@ -300,7 +305,9 @@ async fn run(
     settings: Settings,
 ) {
     let publish = |writer: &Writer| {
-        *shared.write().unwrap_or_else(PoisonError::into_inner) = snapshot(writer);
+        let mut shared = shared.write().unwrap_or_else(PoisonError::into_inner);
+        let leaves = std::mem::take(&mut shared.leaves);
+        *shared = snapshot(writer, leaves);
     };
     let mut slots = Slots::new(settings.slots);
     loop {

@@ -6,7 +6,7 @@
 mod export;
 mod keygen;
 mod prove;
-mod source;
+pub(super) mod source;
 mod target;
 mod verify;
 mod witness;

@@ -54,8 +54,7 @@ impl Source {
     /// # Errors
     /// The text that is none.
     pub fn keys(&self) -> Result<Vec<VerifierKey>> {
-        let key = |key: &String| VerifierKey::parse(key.trim()).with_context(|| format!("--key {key:?}"));
-        self.keys.iter().map(key).collect()
+        parse_keys(&self.keys)
     }
 
     /// Reads it.
@@ -141,6 +140,15 @@ impl Source {
         }
         Ok(Given { objects, damaged, now: None })
     }
+}
+
+/// The keys that `--key` names.
+///
+/// # Errors
+/// The text that is none.
+pub fn parse_keys(keys: &[String]) -> Result<Vec<VerifierKey>> {
+    let key = |key: &String| VerifierKey::parse(key.trim()).with_context(|| format!("--key {key:?}"));
+    keys.iter().map(key).collect()
 }
 
 /// Note and entries of an export.

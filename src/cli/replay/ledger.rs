@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::cli::ledger::source::{parse_keys, read_export};
 use crate::decide::POLICY_VERSION;
-use crate::ledger::keys::VerifierKey;
 use crate::ledger::log::Log;
 use crate::ledger::replay::{Again, Replayed, replay};
 use crate::ledger::tiles;
@@ -15,8 +15,7 @@ use crate::ledger::verify::{Request, Saved, Signatures, read};
 pub fn ledger_in(path: &Path) -> Result<Option<Vec<Saved>>> {
     let name = path.display().to_string();
     if path.is_dir() {
-        let (note, lines) =
-            tiles::read(|file| std::fs::read(path.join(file)).ok()).with_context(|| name.clone())?;
+        let (note, lines) = read_export(path)?;
         return Ok(Some(tiles::objects(note, &lines)));
     }
     let bytes = std::fs::read(path).with_context(|| name.clone())?;
@@ -35,11 +34,12 @@ pub fn ledger_in(path: &Path) -> Result<Option<Vec<Saved>>> {
 /// did not, or the ledger does not verify; 2: other rules decided some, and `diff` was not asked for.
 pub fn run(objects: Vec<Saved>, keys: &[String], diff: bool, json: bool) -> Result<u8> {
     ensure!(!keys.is_empty(), "a ledger is replayed under its verifier key: --key");
-    let keys = keys
-        .iter()
-        .map(|key| VerifierKey::parse(key.trim()).with_context(|| format!("--key {key:?}")))
-        .collect::<Result<Vec<_>>>()?;
-    let request = Request { objects, keys, signatures: Signatures::Checkpoint, ..Request::default() };
+    let request = Request {
+        objects,
+        keys: parse_keys(keys)?,
+        signatures: Signatures::Checkpoint,
+        ..Request::default()
+    };
     let log = match Log::open(&request) {
         Ok(log) => log,
         Err(report) => {
