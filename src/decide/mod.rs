@@ -26,6 +26,7 @@ mod confidence;
 pub mod explanation;
 pub mod gate;
 mod identity;
+pub mod league;
 mod memory;
 pub mod policy;
 pub mod pool;

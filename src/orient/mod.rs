@@ -26,6 +26,7 @@ pub mod special;
 pub mod surge;
 pub mod surprise;
 pub mod tail;
+pub mod trial;
 
 #[cfg(test)]
 mod oracle_tests;
