@@ -15,11 +15,10 @@ use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::{CallError, DECISION, FENCE, MANAGER, Now, bounded};
-use crate::decide::situation::{Plan, Situation};
-use crate::ledger::attestation;
-use crate::ledger::statement::Intent;
-use crate::ledger::{Outcome, state};
+use super::{CallError, DECISION, FENCE, MANAGER, Now, Write, bounded, route};
+use crate::decide::situation::Plan;
+use crate::ledger::step::Kind;
+use crate::ledger::{Act, Outcome, attestation};
 
 /// Fencing writes of this process: with the epoch it makes each value new.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
@@ -77,60 +76,56 @@ where
     }
 }
 
-fn outcome(found: Found, situation: &Situation, plan: &Plan, lost: &str) -> Outcome {
+fn outcome(found: Found, post: &str, lost: &str) -> Outcome {
     match found {
-        Found::Landed { resource_version } => {
-            Outcome::Applied { resource_version, post: state::after(situation, plan).unwrap_or_default() }
-        }
+        Found::Landed { resource_version } => Outcome::Applied { resource_version, post: post.to_owned() },
         Found::NotThere => Outcome::Abandoned { why: format!("not done: {lost}") },
         Found::Gone => Outcome::Unknown { why: "the target is gone".into() },
         Found::Silent(why) => Outcome::Unknown { why },
     }
 }
 
-pub(super) async fn settle_deployment(
-    api: &Api<Deployment>,
-    situation: &Situation,
-    id: &str,
-    plan: &Plan,
-    epoch: u64,
-    now: Now<'_>,
-    lost: &str,
-) -> Outcome {
-    let uid = situation.observed.workload.as_ref().map(|w| w.uid.as_str());
-    let found = ask(api, &situation.object.target, uid, id, epoch, now).await;
-    outcome(found, situation, plan, lost)
+/// Settles a write whose answer was lost.
+pub(super) async fn settle_write<K>(write: &Write<'_, K>, now: Now<'_>, lost: &str) -> Outcome
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    let found = ask(&write.api, write.name, write.uid, write.id, write.epoch, now).await;
+    outcome(found, &write.post, lost)
 }
 
-pub(super) async fn settle_config_map(
-    api: &Api<ConfigMap>,
-    situation: &Situation,
-    id: &str,
-    plan: &Plan,
-    epoch: u64,
-    now: Now<'_>,
-    lost: &str,
-) -> Outcome {
-    let Plan::Retune { config_map, .. } = plan else {
-        return Outcome::Refused { why: "the plan is no retune".into() };
-    };
-    outcome(ask(api, config_map, None, id, epoch, now).await, situation, plan, lost)
-}
-
-/// Settles an intent that was left without an outcome: a fence, then what the target says.
-pub async fn settle(client: &Client, intent: &Intent, epoch: u64, now: Now<'_>) -> Outcome {
+/// Settles an act that was left without an outcome: a fence, then what the target says.
+pub async fn settle(client: &Client, act: &Act, epoch: u64, now: Now<'_>) -> Outcome {
     let lost = "found without an outcome after a change of leader";
-    let (situation, plan, id) = (&intent.situation, &intent.plan, intent.id.as_str());
-    let namespace = &situation.object.namespace;
-    match plan {
-        Plan::Nothing => Outcome::Abandoned { why: "the plan was empty".into() },
-        Plan::Scale { .. } | Plan::Rollback { .. } => {
-            let api = Api::namespaced(client.clone(), namespace);
-            settle_deployment(&api, situation, id, plan, epoch, now, lost).await
+    let found = match act {
+        Act::Turn(intent) => {
+            let (situation, namespace) = (&intent.situation, &intent.object().namespace);
+            match &intent.plan {
+                Plan::Nothing => return Outcome::Abandoned { why: "the plan was empty".into() },
+                Plan::Scale { .. } | Plan::Rollback { .. } => {
+                    let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+                    let uid = situation.observed.workload.as_ref().map(|w| w.uid.as_str());
+                    ask(&api, &situation.object.target, uid, &intent.id, epoch, now).await
+                }
+                Plan::Retune { config_map, .. } => {
+                    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+                    ask(&api, config_map, None, &intent.id, epoch, now).await
+                }
+            }
         }
-        Plan::Retune { .. } => {
-            let api = Api::namespaced(client.clone(), namespace);
-            settle_config_map(&api, situation, id, plan, epoch, now, lost).await
+        Act::Step(step) => {
+            let on = &step.touched;
+            match on.kind {
+                Kind::Deployments => {
+                    let api: Api<Deployment> = Api::namespaced(client.clone(), &on.namespace);
+                    ask(&api, &on.name, Some(&on.uid), &step.id, epoch, now).await
+                }
+                Kind::HttpRoutes => {
+                    let api = route::api(client, &on.namespace);
+                    ask(&api, &on.name, Some(&on.uid), &step.id, epoch, now).await
+                }
+            }
         }
-    }
+    };
+    outcome(found, &act.post(), lost)
 }

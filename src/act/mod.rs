@@ -11,7 +11,10 @@
 //! There is no choice left here: the plan names the exact state to produce.
 
 mod fence;
+pub mod league;
 mod patch;
+pub mod promotion;
+pub mod route;
 
 pub use fence::settle;
 
@@ -21,9 +24,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use crate::decide::situation::{ObjectRef, Plan, Situation};
+use crate::decide::situation::{ObjectRef, Plan};
 use crate::ledger::attestation::attestation;
 pub use crate::ledger::attestation::{ATTESTATION, DECISION, FENCE};
 use crate::ledger::{Acted, Intended, Outcome, state};
@@ -82,6 +87,71 @@ pub(crate) async fn bounded<T>(call: impl Future<Output = Result<T, kube::Error>
     }
 }
 
+/// One write to one object, tried until somebody can say what came of it.
+pub(crate) struct Write<'a, K> {
+    /// The object's API.
+    pub api: Api<K>,
+    /// Its name.
+    pub name: &'a str,
+    /// Its uid, where it was known when it was decided.
+    pub uid: Option<&'a str>,
+    /// The resourceVersion that was decided on.
+    pub version: String,
+    /// Id of the decision, which the write leaves at the object.
+    pub id: &'a str,
+    /// Digest of the state that the write leaves.
+    pub post: String,
+    /// Epoch of the intent.
+    pub epoch: u64,
+    /// Not tried after this.
+    pub not_after: Timestamp,
+}
+
+impl<K> Write<'_, K>
+where
+    K: Resource + Clone + DeserializeOwned + std::fmt::Debug,
+{
+    /// Sends `body` of a resourceVersion; after a conflict again, while the object is still `as_decided`.
+    pub(crate) async fn send(
+        self,
+        body: impl Fn(&str) -> Result<Patch<Value>, String>,
+        as_decided: impl Fn(&K) -> bool,
+        now: Now<'_>,
+    ) -> Outcome {
+        let mut version = self.version.clone();
+        for _ in 0..TRIES {
+            if now() > self.not_after {
+                return refused("the intent expired before it could be carried out");
+            }
+            let body = match body(&version) {
+                Ok(body) => body,
+                Err(why) => return refused(&why),
+            };
+            let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+            match bounded(self.api.patch(self.name, &params, &body)).await {
+                Ok(after) => {
+                    let resource_version = after.resource_version().unwrap_or_default();
+                    return Outcome::Applied { resource_version, post: self.post };
+                }
+                Err(CallError::Conflict) => match bounded(self.api.get(self.name)).await {
+                    Ok(live) if as_decided(&live) => version = live.resource_version().unwrap_or_default(),
+                    Ok(_) => return refused(&format!("{} changed after the decision", self.name)),
+                    Err(CallError::Gone) => return refused(&format!("{} was deleted", self.name)),
+                    Err(why) => return refused(&format!("{} cannot be read again: {why}", self.name)),
+                },
+                Err(CallError::Gone) => return refused(&format!("{} does not exist", self.name)),
+                Err(CallError::Refused(why)) => return refused(&why),
+                Err(CallError::Lost(why)) => return fence::settle_write(&self, now, &why).await,
+            }
+        }
+        refused(&format!("{} kept changing through {TRIES} tries", self.name))
+    }
+}
+
+fn refused(why: &str) -> Outcome {
+    Outcome::Refused { why: why.to_owned() }
+}
+
 /// Carries out an intent. Never fails: whatever happens is an [`Outcome`].
 pub async fn act(client: &Client, intended: Intended, now: Now<'_>) -> Acted {
     let outcome = carry_out(client, &intended, now).await;
@@ -93,20 +163,16 @@ async fn carry_out(client: &Client, intended: &Intended, now: Now<'_>) -> Outcom
     let decision = intended.decision();
     let attestation = attestation(intended.entry());
     match &decision.plan {
-        Plan::Nothing => Outcome::Refused { why: "the plan is empty".into() },
+        Plan::Nothing => refused("the plan is empty"),
         Plan::Scale { .. } | Plan::Rollback { .. } => {
-            let api: Api<Deployment> = Api::namespaced(client.clone(), &decision.object.namespace);
             let template = match restored_template(client, &decision.object, &decision.plan).await {
                 Ok(template) => template,
-                Err(why) => return Outcome::Refused { why },
+                Err(why) => return refused(&why),
             };
-            let write = patch::Write { id: &decision.id, attestation: &attestation, template };
-            deployment(&api, intended, &write, now).await
+            let marks = patch::Marks { id: &decision.id, attestation: &attestation };
+            deployment(client, intended, &marks, template.as_ref(), now).await
         }
-        Plan::Retune { .. } => {
-            let api: Api<ConfigMap> = Api::namespaced(client.clone(), &decision.object.namespace);
-            config_map(&api, intended, &attestation, now).await
-        }
+        Plan::Retune { .. } => config_map(client, intended, &attestation, now).await,
     }
 }
 
@@ -115,133 +181,80 @@ async fn restored_template(
     client: &Client,
     object: &ObjectRef,
     plan: &Plan,
-) -> Result<Option<serde_json::Value>, String> {
+) -> Result<Option<Value>, String> {
     let Plan::Rollback { replica_set, to, .. } = plan else { return Ok(None) };
-    let api: Api<ReplicaSet> = Api::namespaced(client.clone(), &object.namespace);
+    template_of_revision(client, &object.namespace, replica_set, to).await.map(Some)
+}
+
+/// The template of a revision, read live from its ReplicaSet.
+pub(crate) async fn template_of_revision(
+    client: &Client,
+    namespace: &str,
+    replica_set: &str,
+    pod_template_hash: &str,
+) -> Result<Value, String> {
+    let api: Api<ReplicaSet> = Api::namespaced(client.clone(), namespace);
     let found = bounded(api.get(replica_set)).await.map_err(|e| format!("ReplicaSet {replica_set}: {e}"))?;
-    let hash = found.labels().get(patch::POD_TEMPLATE_HASH);
-    if hash != Some(to) {
-        return Err(format!("ReplicaSet {replica_set} is not revision {to}"));
+    if found.labels().get(patch::POD_TEMPLATE_HASH).map(String::as_str) != Some(pod_template_hash) {
+        return Err(format!("ReplicaSet {replica_set} is not revision {pod_template_hash}"));
     }
-    patch::template_of(&found).map(Some)
+    patch::template_of(&found)
 }
 
 async fn deployment(
-    api: &Api<Deployment>,
+    client: &Client,
     intended: &Intended,
-    write: &patch::Write<'_>,
+    marks: &patch::Marks<'_>,
+    template: Option<&Value>,
     now: Now<'_>,
 ) -> Outcome {
     let Some(workload) = intended.situation().observed.workload.as_ref() else {
-        return Outcome::Refused { why: "the target was absent when it was decided".into() };
+        return refused("the target was absent when it was decided");
     };
     let decision = intended.decision();
-    let name = &decision.object.target;
-    let mut version = workload.resource_version.clone();
-    for _ in 0..TRIES {
-        if now() > intended.not_after() {
-            return Outcome::Refused { why: "the intent expired before it could be carried out".into() };
-        }
-        let body = match patch::deployment(&decision.plan, &version, write) {
-            Ok(body) => body,
-            Err(why) => return Outcome::Refused { why },
-        };
-        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-        match bounded(api.patch(name, &params, &Patch::<()>::Json(body))).await {
-            Ok(after) => return applied(&after, intended.situation(), &decision.plan),
-            Err(CallError::Conflict) => match bounded(api.get(name)).await {
-                Ok(live) if as_decided(&live, intended.situation()) => {
-                    version = live.resource_version().unwrap_or_default();
-                }
-                Ok(_) => return Outcome::Refused { why: "the target changed after the decision".into() },
-                Err(CallError::Gone) => {
-                    return Outcome::Refused { why: "the target was deleted".into() };
-                }
-                Err(why) => {
-                    return Outcome::Refused { why: format!("the target cannot be read again: {why}") };
-                }
-            },
-            Err(CallError::Gone) => return Outcome::Refused { why: "the target was deleted".into() },
-            Err(CallError::Refused(why)) => return Outcome::Refused { why },
-            Err(CallError::Lost(why)) => {
-                return fence::settle_deployment(
-                    api,
-                    intended.situation(),
-                    &decision.id,
-                    &decision.plan,
-                    intended.entry().epoch,
-                    now,
-                    &why,
-                )
-                .await;
-            }
-        }
-    }
-    Outcome::Refused { why: format!("the target kept changing through {TRIES} tries") }
+    let write = Write::<Deployment> {
+        api: Api::namespaced(client.clone(), &decision.object.namespace),
+        name: &decision.object.target,
+        uid: Some(&workload.uid),
+        version: workload.resource_version.clone(),
+        id: &decision.id,
+        post: state::after(intended.situation(), &decision.plan).unwrap_or_default(),
+        epoch: intended.entry().epoch,
+        not_after: intended.not_after(),
+    };
+    let body = |version: &str| patch::deployment(&decision.plan, version, marks, template).map(Patch::Json);
+    let as_decided = |live: &Deployment| {
+        stands(live, &workload.uid, workload.generation)
+            && live.annotations().get(FENCE) == workload.fence.as_ref()
+    };
+    write.send(body, as_decided, now).await
 }
 
-/// Whether the target still is what was decided on: status moves the resourceVersion all through a
-/// rollout, but only a change of the spec moves the generation, and only a fencing write the fence.
-fn as_decided(live: &Deployment, situation: &Situation) -> bool {
-    let Some(workload) = &situation.observed.workload else { return false };
-    live.uid().as_deref() == Some(workload.uid.as_str())
-        && live.metadata.generation == Some(workload.generation)
-        && live.metadata.deletion_timestamp.is_none()
-        && live.annotations().get(FENCE) == workload.fence.as_ref()
+/// Whether a Deployment still is what was decided on: status moves the resourceVersion all through a rollout, but
+/// only a change of the spec moves the generation.
+pub(crate) fn stands<K: Resource>(live: &K, uid: &str, generation: i64) -> bool {
+    live.uid().as_deref() == Some(uid)
+        && live.meta().generation == Some(generation)
+        && live.meta().deletion_timestamp.is_none()
 }
 
-fn applied(after: &Deployment, situation: &Situation, plan: &Plan) -> Outcome {
-    Outcome::Applied {
-        resource_version: after.resource_version().unwrap_or_default(),
-        post: state::after(situation, plan).unwrap_or_default(),
-    }
-}
-
-async fn config_map(api: &Api<ConfigMap>, intended: &Intended, attestation: &str, now: Now<'_>) -> Outcome {
+async fn config_map(client: &Client, intended: &Intended, attestation: &str, now: Now<'_>) -> Outcome {
     let decision = intended.decision();
     let Plan::Retune { config_map: name, resource_version, key, from, to, .. } = &decision.plan else {
-        return Outcome::Refused { why: "the plan is no retune".into() };
+        return refused("the plan is no retune");
     };
-    let mut version = resource_version.clone();
-    for _ in 0..TRIES {
-        if now() > intended.not_after() {
-            return Outcome::Refused { why: "the intent expired before it could be carried out".into() };
-        }
-        let body = patch::config_map(key, to, &version, &decision.id, attestation);
-        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-        match bounded(api.patch(name, &params, &Patch::Merge(&body))).await {
-            Ok(after) => {
-                return Outcome::Applied {
-                    resource_version: after.resource_version().unwrap_or_default(),
-                    post: state::after(intended.situation(), &decision.plan).unwrap_or_default(),
-                };
-            }
-            Err(CallError::Conflict) => match bounded(api.get(name)).await {
-                Ok(live) if live.data.as_ref().and_then(|d| d.get(key)) == Some(from) => {
-                    version = live.resource_version().unwrap_or_default();
-                }
-                Ok(_) => {
-                    return Outcome::Refused { why: format!("{key} was changed after the decision") };
-                }
-                Err(why) => return Outcome::Refused { why: format!("ConfigMap {name}: {why}") },
-            },
-            Err(CallError::Gone) => {
-                return Outcome::Refused { why: format!("ConfigMap {name} does not exist") };
-            }
-            Err(CallError::Refused(why)) => return Outcome::Refused { why },
-            Err(CallError::Lost(why)) => {
-                return fence::settle_config_map(
-                    api,
-                    intended.situation(),
-                    &decision.id,
-                    &decision.plan,
-                    intended.entry().epoch,
-                    now,
-                    &why,
-                )
-                .await;
-            }
-        }
-    }
-    Outcome::Refused { why: format!("ConfigMap {name} kept changing through {TRIES} tries") }
+    let write = Write::<ConfigMap> {
+        api: Api::namespaced(client.clone(), &decision.object.namespace),
+        name,
+        uid: None,
+        version: resource_version.clone(),
+        id: &decision.id,
+        post: state::after(intended.situation(), &decision.plan).unwrap_or_default(),
+        epoch: intended.entry().epoch,
+        not_after: intended.not_after(),
+    };
+    let body =
+        |version: &str| Ok(Patch::Merge(patch::config_map(key, to, version, &decision.id, attestation)));
+    let as_decided = |live: &ConfigMap| live.data.as_ref().and_then(|d| d.get(key)) == Some(from);
+    write.send(body, as_decided, now).await
 }

@@ -13,14 +13,39 @@ use crate::decide::situation::Plan;
 /// Label that the Deployment controller adds to each ReplicaSet's template.
 pub(crate) const POD_TEMPLATE_HASH: &str = "pod-template-hash";
 
-/// What every write to a Deployment carries beside its plan.
-pub(crate) struct Write<'a> {
+/// What every write carries beside its plan.
+#[derive(Clone, Copy)]
+pub(crate) struct Marks<'a> {
     /// Decision id.
     pub id: &'a str,
     /// Place of the intent in the ledger.
     pub attestation: &'a str,
-    /// Template to restore, for a rollback.
-    pub template: Option<Value>,
+}
+
+impl Marks<'_> {
+    /// The first operations of a JSON Patch: the version that was decided on, and the two annotations. `bare` is an
+    /// object without annotations, where single keys cannot be added.
+    pub(crate) fn operations(&self, version: &str, bare: bool) -> Vec<Value> {
+        let mut all = vec![json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version})];
+        if bare {
+            let both = json!({DECISION: self.id, ATTESTATION: self.attestation});
+            all.push(json!({"op": "add", "path": "/metadata/annotations", "value": both}));
+        } else {
+            all.push(annotate(DECISION, self.id));
+            all.push(annotate(ATTESTATION, self.attestation));
+        }
+        all
+    }
+}
+
+/// Sets one annotation.
+pub(crate) fn annotate(key: &str, value: &str) -> Value {
+    json!({"op": "add", "path": format!("/metadata/annotations/{}", token(key)), "value": value})
+}
+
+/// Operations as a patch.
+pub(crate) fn patch_of(operations: Vec<Value>) -> Result<Patch, String> {
+    serde_json::from_value(Value::Array(operations)).map_err(|e| e.to_string())
 }
 
 /// A ReplicaSet's pod template as the Deployment had it: without `pod-template-hash`.
@@ -46,28 +71,33 @@ fn token(key: &str) -> String {
 ///
 /// A Deployment that a controller has seen has annotations (`deployment.kubernetes.io/revision`), so single
 /// keys can be added; without any the patch fails and the act is refused, which is what an unseen target deserves.
-pub(crate) fn deployment(plan: &Plan, version: &str, write: &Write<'_>) -> Result<Patch, String> {
-    let annotate = |key: &str, value: &str| json!({"op": "add", "path": format!("/metadata/annotations/{}", token(key)), "value": value});
-    let mut operations = vec![
-        json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version}),
-        annotate(DECISION, write.id),
-        annotate(ATTESTATION, write.attestation),
-    ];
+pub(crate) fn deployment(
+    plan: &Plan,
+    version: &str,
+    marks: &Marks<'_>,
+    template: Option<&Value>,
+) -> Result<Patch, String> {
+    let mut operations = marks.operations(version, false);
     match plan {
         Plan::Scale { to, .. } => {
             operations.push(json!({"op": "replace", "path": "/spec/replicas", "value": to}));
         }
         Plan::Rollback { to, .. } => {
-            let template = write.template.clone().ok_or("a rollback needs the template it restores")?;
-            operations.push(json!({"op": "replace", "path": "/spec/template", "value": template}));
-            operations.push(annotate(
-                "kubernetes.io/change-cause",
-                &format!("rolled back to {to} by decision {}", write.id),
-            ));
+            let template = template.ok_or("a rollback needs the template it restores")?;
+            operations.extend(restore(template, to, marks.id));
         }
         Plan::Nothing | Plan::Retune { .. } => return Err("the plan does not concern a Deployment".into()),
     }
-    serde_json::from_value(Value::Array(operations)).map_err(|e| e.to_string())
+    patch_of(operations)
+}
+
+/// A whole template that stood before, and the cause that `kubectl rollout history` shows.
+pub(crate) fn restore(template: &Value, to: &str, id: &str) -> [Value; 2] {
+    let cause = format!("rolled back to {to} by decision {id}");
+    [
+        json!({"op": "replace", "path": "/spec/template", "value": template}),
+        annotate("kubernetes.io/change-cause", &cause),
+    ]
 }
 
 /// A merge patch of one key of a ConfigMap.
@@ -94,8 +124,8 @@ mod tests {
 
     #[test]
     fn a_scale_carries_version_id_and_count_in_one_write() {
-        let write = Write { id: "D1", attestation: "v1 x", template: None };
-        let patch = deployment(&Plan::Scale { from: 2, to: 5 }, "41", &write).unwrap();
+        let marks = Marks { id: "D1", attestation: "v1 x" };
+        let patch = deployment(&Plan::Scale { from: 2, to: 5 }, "41", &marks, None).unwrap();
         let text = serde_json::to_value(&patch).unwrap();
         assert_eq!(text[0], json!({"op": "replace", "path": "/metadata/resourceVersion", "value": "41"}));
         assert_eq!(text[1]["path"], "/metadata/annotations/autonomy.matverse.io~1decision");
@@ -104,9 +134,9 @@ mod tests {
 
     #[test]
     fn a_rollback_replaces_the_whole_template_and_drops_what_the_new_one_added() {
-        let write =
-            Write { id: "D1", attestation: "v1 x", template: Some(json!({"spec": {"containers": []}})) };
-        let patch = deployment(&rollback(), "41", &write).unwrap();
+        let marks = Marks { id: "D1", attestation: "v1 x" };
+        let template = json!({"spec": {"containers": []}});
+        let patch = deployment(&rollback(), "41", &marks, Some(&template)).unwrap();
         let mut target = json!({"metadata": {"resourceVersion": "41", "annotations": {"a": "b"}},
             "spec": {"replicas": 3, "template": {"spec": {"nodeSelector": {"x": "y"}, "containers": [1]}}}});
         json_patch::patch(&mut target, &patch).unwrap();
@@ -117,9 +147,9 @@ mod tests {
 
     #[test]
     fn a_rollback_without_a_template_and_a_foreign_plan_are_refused() {
-        let write = Write { id: "D1", attestation: "", template: None };
-        assert!(deployment(&rollback(), "1", &write).is_err());
-        assert!(deployment(&Plan::Nothing, "1", &write).is_err());
+        let marks = Marks { id: "D1", attestation: "" };
+        assert!(deployment(&rollback(), "1", &marks, None).is_err());
+        assert!(deployment(&Plan::Nothing, "1", &marks, None).is_err());
     }
 
     #[test]

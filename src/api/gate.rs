@@ -43,8 +43,10 @@ use super::shared::{SignalSpec, TargetRef};
         "!self.antifragile.learn || self.thresholds.omegaMin <= self.antifragile.omegaCeil",
         "omegaCeil must not be below omegaMin, or learning would loosen the gate",
     ),
-    // Here and not at the field, where it would take the place of the league's own rules.
-    ("!has(self.league)", "league is not built yet; leave it out and roll out the Deployment itself"),
+    (
+        "!has(self.league) || self.league.champion.deployment == self.targetRef.name",
+        "the champion must be the Deployment that targetRef names",
+    ),
 ])))]
 pub struct OmegaGateSpec {
     /// The workload; cannot be changed.

@@ -159,6 +159,15 @@ impl<'a> Draft<'a> {
     }
 
     fn try_rules(&mut self, v: &View<'_>) {
+        if let Some(gate) = &self.s.standing.league {
+            let because =
+                format!("the league of OmegaGate {gate} runs on this Deployment and alone rolls back");
+            let waiting = vec!["the league's end".to_owned()];
+            self.rule(Tried::wait(Action::Rollback, "League".to_owned(), because, waiting));
+            self.rule(scale_up::try_rule(v, None));
+            self.check_floor();
+            return;
+        }
         let finding = rollback::try_rule(v);
         self.rule(finding.tried);
         let suspected = finding.suspected;
@@ -255,7 +264,7 @@ impl<'a> Draft<'a> {
             chosen.why
         };
         Decision {
-            id: identity::id(&s.object.uid, s.now, chosen.action, &chosen.plan),
+            id: identity::id(&s.object.uid, s.now, chosen.action.as_str(), &chosen.plan),
             at: s.now,
             object: s.object.clone(),
             action: chosen.action,

@@ -83,7 +83,6 @@ pub fn refused(spec: &MatVerseScalingSpec) -> Vec<String> {
 pub fn refused_gate(spec: &OmegaGateSpec) -> Vec<String> {
     let mut why = Vec::new();
     for (given, field, way_out) in [
-        (spec.league.is_some(), "spec.league", "remove it"),
         (spec.steer.is_some(), "spec.steer", "remove it"),
         (spec.growth.is_some(), "spec.growth", "remove it; the four thresholds are served"),
         (spec.sigma_guard.is_some(), "spec.sigmaGuard", "remove it; the four thresholds are served"),
@@ -92,6 +91,17 @@ pub fn refused_gate(spec: &OmegaGateSpec) -> Vec<String> {
     ] {
         if given {
             why.push(format!("{field} is not served by this version; {way_out}"));
+        }
+    }
+    if let Some(league) = &spec.league {
+        let (champion, challenger) = (&league.champion.deployment, &league.challenger.deployment);
+        if *champion != spec.target_ref.name {
+            why.push("spec.league.champion.deployment: must be the Deployment that targetRef names".into());
+        }
+        if champion == challenger {
+            why.push(
+                "spec.league.challenger.deployment: must be another Deployment than the champion's".into(),
+            );
         }
     }
     let w = &spec.omega.weights;
@@ -199,7 +209,14 @@ mod tests {
     #[test]
     fn each_unserved_field_of_a_gate_is_named() {
         let side = json!({"deployment": "a", "service": "a", "port": 80});
-        only(&gate(&json!({"league": {"champion": side, "challenger": side}})), "spec.league");
+        let league = |champion: &serde_json::Value| {
+            gate(&json!({"league": {"champion": champion, "challenger": side}}))
+        };
+        only(
+            &league(&json!({"deployment": "c", "service": "a", "port": 80})),
+            "spec.league.champion.deployment",
+        );
+        assert_eq!(league(&json!({"deployment": "web", "service": "a", "port": 80})), Vec::<String>::new());
         only(&gate(&json!({"steer": {}})), "spec.steer");
         only(&gate(&json!({"growth": {}})), "spec.growth");
         only(&gate(&json!({"sigmaGuard": {}})), "spec.sigmaGuard");

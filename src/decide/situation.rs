@@ -75,6 +75,9 @@ pub struct Standing {
     /// Another, older MatVerseScaling names the same target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older_claim: Option<String>,
+    /// A gate whose league runs on this Deployment: through its watch it alone rolls back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub league: Option<String>,
     /// The stores behind the workload facts may be behind a write of ours or too old.
     pub facts_behind: bool,
     /// The share of the replica pool that the resource names.

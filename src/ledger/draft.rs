@@ -9,12 +9,12 @@ use jiff::Timestamp;
 
 use super::budget::Room;
 use super::error::LedgerError;
-use super::statement::{Body, Concluded, Entry, Intent, Note, Predicate};
+use super::statement::{Body, Concluded, Entry, Note, Predicate};
 use super::states::{EntryRef, Outcome};
+use super::step::Act;
 use super::tail::Tail;
 use super::writer::Writer;
 use crate::decide::situation::ObjectRef;
-use crate::decide::{Decision, Situation};
 
 /// Open intents in one note: keeps the note far below the limit of an entry.
 const OPEN_PER_NOTE: usize = 200;
@@ -22,8 +22,8 @@ const OPEN_PER_NOTE: usize = 200;
 /// What a caller wants recorded.
 #[derive(Clone, Debug)]
 pub enum Ask {
-    /// An act is about to be tried, not after the given time.
-    Intend(Box<Situation>, Box<Decision>, Timestamp),
+    /// An act is about to be tried.
+    Intend(Act),
     /// What came of an intent, and when.
     Conclude(u64, Outcome, Timestamp),
     /// Anything else.
@@ -72,6 +72,7 @@ impl Batch {
     fn push(&mut self, index: u64, body: Body, line: &str, answers: Option<usize>) {
         match &body {
             Body::Intent(intent) => self.opening.push((index, intent.object().clone())),
+            Body::Step(step) => self.opening.push((index, step.situation.object.clone())),
             Body::Outcome(concluded) => {
                 self.closing.insert(concluded.intent);
                 if let Outcome::Applied { post, .. } = &concluded.outcome {
@@ -162,9 +163,9 @@ impl Writer {
     /// The body that an ask becomes, or the entry that answers it already.
     fn admit(&self, batch: &Batch, ask: &Ask) -> Result<Result<Body, EntryRef>, LedgerError> {
         match ask {
-            Ask::Intend(situation, decision, not_after) => {
+            Ask::Intend(act) => {
                 let blocking = |index: &u64| !batch.closing.contains(index);
-                let object = &situation.object;
+                let object = act.object();
                 let open = self.open.iter().find(|(index, open)| open.is_on(object) && blocking(index));
                 let new = batch
                     .opening
@@ -173,12 +174,10 @@ impl Writer {
                 if let Some(index) = open.map(|(i, _)| *i).or_else(|| new.map(|(i, _)| *i)) {
                     return Err(LedgerError::OpenIntent { index });
                 }
-                self.budget.admit(&object.namespace, decision.action)?;
-                let mut intent =
-                    Intent::new(situation, decision, true, *not_after).map_err(LedgerError::NotAnAct)?;
-                let left = batch.left.get(&intent.subject).or_else(|| self.left.get(&intent.subject));
-                intent.external = left != Some(&intent.pre);
-                Ok(Ok(Body::Intent(Box::new(intent))))
+                self.budget.admit(&object.namespace, act.action())?;
+                let mut act = act.clone();
+                act.follows(batch.left.get(act.subject()).or_else(|| self.left.get(act.subject())));
+                Ok(Ok(act.body()))
             }
             Ask::Conclude(index, outcome, acted_at) => {
                 if let Some((recorded, entry)) = self.concluded.get(index)

@@ -7,7 +7,7 @@
 //! ```text
 //!  recorder ─► writer (draft, seal, put, look) ─► store (ConfigMaps `tail`, `seg-…`)      the door, and the way in
 //!  recovery ─► what an earlier leader left open                                          taking over
-//!  statement, merkle, checkpoint, keys, tail                                             the forms
+//!  statement, step, merkle, checkpoint, keys, tail                                             the forms
 //!  budget                                                                                how much of it, and who
 //!  verify, log, target, replay                                                           without trusting any of it
 //!  proof, tiles, witness                                                                 for somebody elsewhere
@@ -38,6 +38,7 @@ pub mod settings;
 pub mod state;
 pub mod statement;
 pub mod states;
+pub mod step;
 pub mod store;
 pub mod tail;
 pub mod target;
@@ -55,3 +56,4 @@ pub use recorder::{Head, Ledger};
 pub use recovery::{OpenIntent, Recovery};
 pub use settings::Settings;
 pub use states::{Acted, EntryRef, Intended, Outcome, Recorded};
+pub use step::{Act, Step};

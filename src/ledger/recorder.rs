@@ -25,13 +25,14 @@ use super::keys::{KeyError, KeyRing, VerifierKey, is_name};
 use super::merkle::{Hash, leaf_hash};
 use super::recovery::{self, OpenIntent, Recovery};
 use super::settings::Settings;
-use super::statement::{Body, GateChange, Note};
+use super::statement::{Body, GateChange, Intent, Note};
 use super::states::{Acted, EntryRef, Intended, Outcome, Recorded};
+use super::step::{Act, Basis, Step};
 use super::store::Store;
 use super::text;
 use super::writer::{Open, Writer};
 use crate::decide::situation::ObjectRef;
-use crate::decide::{Decision, Situation};
+use crate::decide::{Decision, Situation, league};
 
 /// Asks that may wait before callers do.
 const QUEUE: usize = 8192;
@@ -128,7 +129,7 @@ impl Ledger {
                 .into_iter()
                 .map(|(index, found)| OpenIntent {
                     entry: writer.entry_ref(index, &found.line, found.epoch),
-                    intent: found.intent,
+                    act: found.act,
                 })
                 .collect();
             let recovery = Recovery { epoch: writer.epoch(), open };
@@ -157,16 +158,32 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Intended, LedgerError> {
         let not_after = now.checked_add(self.act_limit).unwrap_or(now);
-        let ask = Ask::Intend(Box::new(situation.clone()), Box::new(decision.clone()), not_after);
-        let entry = self.ask(ask, now).await?;
+        let intent = Intent::new(situation, &decision, true, not_after).map_err(LedgerError::NotAnAct)?;
+        let entry = self.ask(Ask::Intend(Act::Turn(Box::new(intent))), now).await?;
         Ok(Intended { situation: Box::new(situation.clone()), decision, entry, not_after })
+    }
+
+    /// The same for a step of a league.
+    ///
+    /// # Errors
+    /// As [`Self::intend`].
+    pub async fn intend_step(
+        &self,
+        basis: Basis,
+        decision: league::Decision,
+        now: Timestamp,
+    ) -> Result<Intended<Basis, league::Decision>, LedgerError> {
+        let not_after = now.checked_add(self.act_limit).unwrap_or(now);
+        let step = Step::new(&basis, &decision, not_after).map_err(LedgerError::NotAnAct)?;
+        let entry = self.ask(Ask::Intend(Act::Step(Box::new(step))), now).await?;
+        Ok(Intended { situation: Box::new(basis), decision, entry, not_after })
     }
 
     /// Records what came of an act. May be repeated after an error until it succeeds; it is recorded once.
     ///
     /// # Errors
     /// [`LedgerError`]: the outcome is not known to be recorded.
-    pub async fn conclude(&self, acted: Acted) -> Result<Recorded, LedgerError> {
+    pub async fn conclude<S, D>(&self, acted: Acted<S, D>) -> Result<Recorded<D>, LedgerError> {
         let Acted { intended, outcome, at } = acted;
         let entry = self.ask(Ask::Conclude(intended.entry.index, outcome.clone(), at), at).await?;
         Ok(Recorded { decision: intended.decision, outcome: Some(outcome), entry: Some(entry) })

@@ -15,8 +15,9 @@ use super::error::LedgerError;
 use super::keys::{KeyRing, Signer, VerifierKey};
 use super::merkle::{Frontier, leaf_hash};
 use super::settings::Settings;
-use super::statement::{Body, Entry, EntryError, Intent, Parts, Predicate};
+use super::statement::{Body, Entry, EntryError, Parts, Predicate};
 use super::states::{EntryRef, Outcome};
+use super::step::Act;
 use super::store::{Store, StoreError};
 use super::tail::{
     EXPORTED, EXPORTED_KEYS, FOUNDED, FOUNDED_KEYS, SEGMENT_PREFIX, Segment, TAIL, Tail, TailError,
@@ -39,14 +40,14 @@ pub struct Recovery {
 pub struct OpenIntent {
     /// Its place in the ledger.
     pub entry: EntryRef,
-    /// The intent, whole.
-    pub intent: Intent,
+    /// The act that was intended, whole.
+    pub act: Act,
 }
 
 /// An intent as it was found.
 pub struct FoundIntent {
-    /// The intent.
-    pub intent: Intent,
+    /// The act that was intended.
+    pub act: Act,
     /// Its line.
     pub line: String,
     /// Epoch of the leader that recorded it.
@@ -113,15 +114,6 @@ pub async fn find(
         let predicate = predicate.map_err(|why| TailError::Entry { index, why })?;
         state.recorded_at = state.recorded_at.max(predicate.recorded_at);
         match predicate.body {
-            Body::Intent(intent) => {
-                let found = FoundIntent {
-                    intent: *intent,
-                    line: line.clone(),
-                    epoch: predicate.epoch,
-                    segment: None,
-                };
-                state.open.insert(index, found);
-            }
             Body::Outcome(concluded) => {
                 state.open.remove(&concluded.intent);
                 closed.push(concluded.intent);
@@ -130,14 +122,18 @@ pub async fn find(
                 }
             }
             Body::Note(note) => carried.extend(note.open),
-            _ => {}
+            other => {
+                let Some(act) = Act::of(other) else { continue };
+                let found = FoundIntent { act, line: line.clone(), epoch: predicate.epoch, segment: None };
+                state.open.insert(index, found);
+            }
         }
     }
     carried.retain(|index, _| !closed.contains(index));
     for (index, start) in carried {
         let (line, predicate) = sealed_entry(store, keys, index, start).await?;
-        if let Body::Intent(intent) = predicate.body {
-            let found = FoundIntent { intent: *intent, line, epoch: predicate.epoch, segment: Some(start) };
+        if let Some(act) = Act::of(predicate.body) {
+            let found = FoundIntent { act, line, epoch: predicate.epoch, segment: Some(start) };
             state.open.insert(index, found);
         }
     }

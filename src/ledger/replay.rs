@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
-use super::statement::{Body, EntryError, Intent, Parts};
-use crate::decide::{Decision, POLICY_VERSION, decide, release};
+use super::statement::{EntryError, Intent, Parts};
+use super::step::{Act, Step};
+use crate::decide::{Decision, POLICY_VERSION, decide, league, release};
 
 /// What deciding again gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,8 +51,10 @@ pub fn replay(first: u64, lines: &[String]) -> Result<Vec<Replayed>, (u64, Entry
     let mut all = Vec::new();
     for (index, line) in (first..).zip(lines) {
         let statement = Parts::of(line).and_then(|parts| parts.read()).map_err(|why| (index, why))?;
-        if let Body::Intent(intent) = statement.predicate.body {
-            all.push(once(index, &intent));
+        match Act::of(statement.predicate.body) {
+            Some(Act::Turn(intent)) => all.push(once(index, &intent)),
+            Some(Act::Step(step)) => all.push(step_once(index, &step)),
+            None => {}
         }
     }
     Ok(all)
@@ -67,17 +70,52 @@ fn once(index: u64, intent: &Intent) -> Replayed {
     {
         (decision, fields) = (released, Vec::new());
     }
-    let again = match intent.policy_version {
-        POLICY_VERSION if fields.is_empty() => Again::Same,
-        POLICY_VERSION => Again::Differs { fields },
-        version => Again::OtherPolicy { version, fields },
-    };
     Replayed {
         index,
         id: intent.id.clone(),
         then: format!("{}: {}", intent.action.as_str(), intent.why),
         now: format!("{}: {}", decision.action.as_str(), decision.why),
-        again,
+        again: again(intent.policy_version, fields),
+    }
+}
+
+/// The same for a step of a league.
+fn step_once(index: u64, step: &Step) -> Replayed {
+    let mut decision = league::decide(&step.situation);
+    let mut fields = step_differences(step, &decision);
+    if !fields.is_empty()
+        && let Some(released) = league::release(&step.situation)
+        && step_differences(step, &released).is_empty()
+    {
+        (decision, fields) = (released, Vec::new());
+    }
+    let why = format!("{:?}", decision.reason);
+    Replayed {
+        index,
+        id: step.id.clone(),
+        then: format!("League: {}", step.why),
+        now: format!("League: {why}"),
+        again: again(step.policy_version, fields),
+    }
+}
+
+fn step_differences(step: &Step, decision: &league::Decision) -> Vec<&'static str> {
+    [
+        ("plan", step.plan != decision.plan),
+        ("why", step.why != format!("{:?}", decision.reason)),
+        ("reasoning", step.reasoning != decision.reasoning),
+        ("id", step.id != decision.id),
+    ]
+    .into_iter()
+    .filter_map(|(field, differs)| differs.then_some(field))
+    .collect()
+}
+
+fn again(version: u32, fields: Vec<&'static str>) -> Again {
+    match version {
+        POLICY_VERSION if fields.is_empty() => Again::Same,
+        POLICY_VERSION => Again::Differs { fields },
+        version => Again::OtherPolicy { version, fields },
     }
 }
 

@@ -30,6 +30,20 @@ pub fn deployment(uid: &str, replicas: i32, template: &str) -> String {
     digest(&BTreeMap::from([("uid", uid), ("replicas", &replicas), ("template", template)]))
 }
 
+/// Digest (hex) of how one rule of an `HTTPRoute` divides requests: shares in percent, and whether it mirrors.
+#[must_use]
+pub fn route(uid: &str, rule: u32, champion: u32, challenger: u32, mirror: bool) -> String {
+    let numbers = [rule, champion, challenger].map(|n| n.to_string());
+    let mirror = mirror.to_string();
+    digest(&BTreeMap::from([
+        ("uid", uid),
+        ("rule", &numbers[0]),
+        ("champion", &numbers[1]),
+        ("challenger", &numbers[2]),
+        ("mirror", &mirror),
+    ]))
+}
+
 /// Digest (hex) of one key of a ConfigMap.
 #[must_use]
 pub fn config_key(namespace: &str, config_map: &str, key: &str, value: &str) -> String {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::{Signer, VerifierKey};
 use super::states::Outcome;
+use super::step::Step;
 use super::{state, text};
 use crate::decide::situation::{Action, ObjectRef, Plan, Proof, RuleVerdict};
 use crate::decide::{Decision, Situation};
@@ -148,7 +149,9 @@ pub enum Body {
     },
     /// An act is about to be tried.
     Intent(Box<Intent>),
-    /// What came of it.
+    /// A step of a league is about to be tried.
+    Step(Box<Step>),
+    /// What came of one of these.
     Outcome(Concluded),
     /// A gate changed its decision.
     Gate(GateChange),
@@ -169,6 +172,7 @@ impl Body {
             Self::Genesis { .. } => "genesis",
             Self::Epoch { .. } => "epoch",
             Self::Intent(_) => "intent",
+            Self::Step(_) => "step",
             Self::Outcome(_) => "outcome",
             Self::Gate(_) => "gate",
             Self::Key { .. } => "key",
@@ -470,6 +474,10 @@ fn subject(origin: &str, body: &Body) -> Subject {
                 Plan::Retune { .. } => object(of, format!("kubernetes:v1/{}", intent.subject), uid, pre),
                 _ => object(of, deployment(of), uid, pre),
             }
+        }
+        Body::Step(step) => {
+            let (of, on) = (&step.situation.object, &step.touched);
+            Subject { name: on.name.clone(), ..object(of, on.uri(), &on.uid, on.pre.clone()) }
         }
         Body::Outcome(concluded) => {
             let sha256 = match &concluded.outcome {

@@ -25,25 +25,26 @@ pub struct EntryRef {
     pub epoch: u64,
 }
 
-/// A decision whose intent stands in the ledger. Only the ledger makes one.
+/// A decision whose intent stands in the ledger. Only the ledger makes one. `S` and `D` are what a loop decides on
+/// and what it decides: of a turn, or of a league's step.
 #[derive(Clone, Debug)]
-pub struct Intended {
-    pub(in crate::ledger) situation: Box<Situation>,
-    pub(in crate::ledger) decision: Decision,
+pub struct Intended<S = Situation, D = Decision> {
+    pub(in crate::ledger) situation: Box<S>,
+    pub(in crate::ledger) decision: D,
     pub(in crate::ledger) entry: EntryRef,
     pub(in crate::ledger) not_after: Timestamp,
 }
 
-impl Intended {
+impl<S, D> Intended<S, D> {
     /// What the decision was made of: the state that the act must still find.
     #[must_use]
-    pub fn situation(&self) -> &Situation {
+    pub fn situation(&self) -> &S {
         &self.situation
     }
 
     /// The decision to carry out.
     #[must_use]
-    pub fn decision(&self) -> &Decision {
+    pub fn decision(&self) -> &D {
         &self.decision
     }
 
@@ -61,7 +62,7 @@ impl Intended {
 
     /// The act was tried; this is what came of it.
     #[must_use]
-    pub fn acted(self, outcome: Outcome, at: Timestamp) -> Acted {
+    pub fn acted(self, outcome: Outcome, at: Timestamp) -> Acted<S, D> {
         Acted { intended: self, outcome, at }
     }
 }
@@ -109,16 +110,16 @@ impl Outcome {
 
 /// An act that was tried.
 #[derive(Clone, Debug)]
-pub struct Acted {
-    pub(in crate::ledger) intended: Intended,
+pub struct Acted<S = Situation, D = Decision> {
+    pub(in crate::ledger) intended: Intended<S, D>,
     pub(in crate::ledger) outcome: Outcome,
     pub(in crate::ledger) at: Timestamp,
 }
 
-impl Acted {
+impl<S, D> Acted<S, D> {
     /// The decision that was tried.
     #[must_use]
-    pub fn decision(&self) -> &Decision {
+    pub fn decision(&self) -> &D {
         &self.intended.decision
     }
 
@@ -131,22 +132,22 @@ impl Acted {
 
 /// A turn that is complete: nothing to do, or done and recorded.
 #[derive(Clone, Debug)]
-pub struct Recorded {
-    pub(in crate::ledger) decision: Decision,
+pub struct Recorded<D = Decision> {
+    pub(in crate::ledger) decision: D,
     pub(in crate::ledger) outcome: Option<Outcome>,
     pub(in crate::ledger) entry: Option<EntryRef>,
 }
 
-impl Recorded {
+impl<D> Recorded<D> {
     /// A turn that changes nothing and so writes nothing to the ledger.
     #[must_use]
-    pub fn unchanged(decision: Decision) -> Self {
+    pub fn unchanged(decision: D) -> Self {
         Self { decision, outcome: None, entry: None }
     }
 
     /// The decision of the turn.
     #[must_use]
-    pub fn decision(&self) -> &Decision {
+    pub fn decision(&self) -> &D {
         &self.decision
     }
 

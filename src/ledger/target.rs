@@ -15,6 +15,7 @@ use super::merkle::{leaf_hash, root_of};
 use super::state;
 use super::statement::{Body, Parts};
 use super::states::Outcome;
+use super::step::Act;
 
 /// A Deployment as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,11 +128,11 @@ pub fn standing(target: &Target, log: &Log, keys: &[VerifierKey]) -> Standing {
         return forged(&format!("entry {} is not the one that it names", claim.index));
     };
     let body = Parts::of(entry).and_then(|parts| parts.read()).map(|statement| statement.predicate.body);
-    let Ok(Body::Intent(intent)) = body else {
+    let Some(act) = body.ok().and_then(Act::of) else {
         return forged(&format!("entry {} is no intent", claim.index));
     };
-    if intent.subject != subject(target) || Some(&intent.id) != target.decision.as_ref() {
-        return forged(&format!("entry {} is the intent of another act ({})", claim.index, intent.subject));
+    if act.subject() != subject(target) || Some(act.id()) != target.decision.as_deref() {
+        return forged(&format!("entry {} is the intent of another act ({})", claim.index, act.subject()));
     }
     match last {
         Some(last) if last.intent == claim.index => {

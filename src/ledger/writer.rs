@@ -25,8 +25,9 @@ use super::keys::{KeyRing, Signer};
 use super::merkle::leaf_hash;
 use super::recovery::Found;
 use super::settings::Settings;
-use super::statement::{Body, Concluded, Intent};
+use super::statement::{Body, Concluded};
 use super::states::{EntryRef, Outcome};
+use super::step::Act;
 use super::store::{Store, StoreError};
 use super::tail::{Segment, TAIL, Tail, segment_name, segment_start};
 use super::text;
@@ -51,11 +52,11 @@ pub struct Open {
 }
 
 impl Open {
-    fn of(intent: &Intent) -> Self {
+    fn of(act: &Act) -> Self {
         Self {
-            id: intent.id.clone(),
-            object: intent.object().clone(),
-            subject: intent.subject.clone(),
+            id: act.id().to_owned(),
+            object: act.object().clone(),
+            subject: act.subject().to_owned(),
             segment: None,
         }
     }
@@ -124,7 +125,7 @@ impl Writer {
             open: found
                 .open
                 .iter()
-                .map(|(index, intent)| (*index, Open { segment: intent.segment, ..Open::of(&intent.intent) }))
+                .map(|(index, intent)| (*index, Open { segment: intent.segment, ..Open::of(&intent.act) }))
                 .collect(),
             left: found.left.clone(),
             concluded: BTreeMap::new(),
@@ -406,7 +407,7 @@ impl Writer {
         let first = attempt.tail.size() - attempt.bodies.len() as u64;
         let intents: Vec<u64> = (first..)
             .zip(&attempt.bodies)
-            .filter_map(|(index, body)| matches!(body, Body::Intent(_)).then_some(index))
+            .filter_map(|(index, body)| matches!(body, Body::Intent(_) | Body::Step(_)).then_some(index))
             .collect();
         self.adopt(attempt, version);
         for intent in intents {
@@ -433,18 +434,18 @@ impl Writer {
         for (offset, body) in attempt.bodies.into_iter().enumerate() {
             let index = first + offset as u64;
             match body {
-                Body::Intent(intent) => {
-                    let bytes = self.tail.lines[lines + offset].len();
-                    self.budget.spend(&intent.object().namespace, bytes);
-                    self.open.insert(index, Open::of(&intent));
-                }
                 Body::Outcome(concluded) => {
                     let line = self.tail.lines[lines + offset].clone();
                     let entry = self.entry_ref(index, &line, self.epoch);
                     self.conclude(concluded, entry);
                 }
                 Body::Key { .. } => self.turning = false,
-                _ => {}
+                other => {
+                    let Some(act) = Act::of(other) else { continue };
+                    let bytes = self.tail.lines[lines + offset].len();
+                    self.budget.spend(&act.object().namespace, bytes);
+                    self.open.insert(index, Open::of(&act));
+                }
             }
         }
     }

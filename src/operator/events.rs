@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use publish::{Events, deployment_ref};
 
 use super::conditions::{Kind, Truth, find};
-use crate::api::gate::OmegaGateStatus;
+use crate::api::gate::{LeagueStatus, OmegaGateStatus};
 use crate::api::scaling::MatVerseScalingStatus;
 use crate::decide::Decision;
 use crate::decide::situation::{Action, Plan};
@@ -167,7 +167,7 @@ pub struct Happening {
 }
 
 impl Happening {
-    fn of(reason: Reason, note: impl Into<String>) -> Self {
+    pub(super) fn of(reason: Reason, note: impl Into<String>) -> Self {
         Self { reason, note: note.into(), action: Action::Noop }
     }
 
@@ -182,11 +182,13 @@ impl Happening {
 }
 
 /// What has been announced of one object.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Announced {
     troubles: BTreeSet<String>,
     held: Option<Held>,
     gate: Option<String>,
+    /// The league's status that has been spoken of.
+    pub(super) league: Option<LeagueStatus>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,7 +207,8 @@ impl Announced {
     /// The same for an OmegaGate.
     #[must_use]
     pub fn from_gate(status: &OmegaGateStatus) -> Self {
-        Self { gate: status.decision.clone().filter(|d| d != "Unknown"), ..Self::default() }
+        let gate = status.decision.clone().filter(|d| d != "Unknown");
+        Self { gate, league: status.league.clone(), ..Self::default() }
     }
 
     /// What is new about a MatVerseScaling; from here on it counts as announced.

@@ -3,11 +3,14 @@
 //! The finalizer stands only while something is borrowed, so no namespace hangs after an uninstall of the operator
 //! unless a retune is under trial at that very moment.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::ResourceExt;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::{Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::turn::{self, Life, TurnError};
@@ -20,11 +23,15 @@ use crate::observe::SignalPlan;
 /// The finalizer.
 pub const FINALIZER: &str = "autonomy.matverse.io/restore";
 
-/// Sets or removes the finalizer, so that it stands exactly while something is borrowed.
-pub async fn keep(world: &World, resource: &MatVerseScaling, borrowed: bool) -> Result<(), TurnError> {
+/// Sets or removes the finalizer, so that it stands exactly while something is borrowed. The object's resourceVersion
+/// after it, where it was written.
+pub async fn keep<K>(world: &World, resource: &K, borrowed: bool) -> Result<Option<String>, TurnError>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+{
     let stands = resource.finalizers().iter().any(|f| f == FINALIZER);
     if stands == borrowed {
-        return Ok(());
+        return Ok(None);
     }
     let mut all: Vec<String> = resource.finalizers().iter().filter(|f| *f != FINALIZER).cloned().collect();
     if borrowed {
@@ -32,11 +39,11 @@ pub async fn keep(world: &World, resource: &MatVerseScaling, borrowed: bool) -> 
     }
     // With the resourceVersion: somebody else's finalizer must not be lost.
     let body = json!({"metadata": {"resourceVersion": resource.resource_version(), "finalizers": all}});
-    let api: Api<MatVerseScaling> =
-        Api::namespaced(world.client.clone(), &resource.namespace().unwrap_or_default());
+    let api: Api<K> = Api::namespaced(world.client.clone(), &resource.namespace().unwrap_or_default());
     let params = PatchParams { field_manager: Some(crate::act::MANAGER.into()), ..PatchParams::default() };
-    super::target::bounded(api.patch(&resource.name_any(), &params, &Patch::Merge(&body))).await?;
-    Ok(())
+    let after =
+        super::target::bounded(api.patch(&resource.name_any(), &params, &Patch::Merge(&body))).await?;
+    Ok(after.resource_version())
 }
 
 /// The last turns of a resource that is being deleted.

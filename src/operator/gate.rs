@@ -7,12 +7,15 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::conditions::cut;
-use super::events::Announced;
+use super::events::{Announced, Happening, deployment_ref};
+use super::farewell;
 use super::fleet;
+use super::league;
 use super::report::reference;
 use super::status;
 use super::status::gate::{Answer, GateReport, gate_status, gate_worth_writing};
 use super::target;
+use super::turn::TurnError;
 use super::world::World;
 use crate::api::OmegaGate;
 use crate::api::gate::{GateStatus, OmegaGateStatus};
@@ -39,6 +42,7 @@ pub struct Life {
     announced: Option<Announced>,
     /// Decision that stands in the ledger.
     recorded: Option<String>,
+    league: league::Life,
 }
 
 /// Evaluates once; the rest until the next time, or `None` when the gate is gone.
@@ -52,12 +56,12 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
         world.telemetry.reconcile_error("unreadable");
         return Some(Duration::from_secs(60));
     };
-    if gate.metadata.deletion_timestamp.is_some() {
-        world.gates.remove(namespace, name);
-        return None;
-    }
     if life.uid != gate.uid() {
         *life = Life { uid: gate.uid(), ..Life::default() };
+    }
+    if gate.metadata.deletion_timestamp.is_some() {
+        world.gates.remove(namespace, name);
+        return give_back(world, gate, life).await;
     }
     let now = world.clock.now();
     let mut invalid = crate::decide::refuse::refused_gate(&gate.spec);
@@ -83,9 +87,70 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
     let decision = situation.as_ref().map(evaluate);
     let answer = decision.as_ref().map_or(GateAnswer::Unknown, |d| d.decision);
     world.gates.put(namespace, name, answer.view(), now);
-    let found = Found { invalid: &invalid, situation: situation.as_ref(), decision: decision.as_ref() };
+    let league = if invalid.is_empty() { league_turn(world, gate, now, life).await } else { None };
+    let rest = league.as_ref().and_then(|done| done.rest);
+    let found =
+        Found { invalid: &invalid, situation: situation.as_ref(), decision: decision.as_ref(), league };
     report(world, gate, &found, now, life).await;
-    Some(Duration::from_secs(gate.spec.interval_seconds.into()))
+    Some(rest.unwrap_or(Duration::from_secs(gate.spec.interval_seconds.into())))
+}
+
+/// One turn of the gate's league, where it has one. What fails here holds the league, not the gate.
+async fn league_turn(
+    world: &World,
+    gate: &OmegaGate,
+    now: Timestamp,
+    life: &mut Life,
+) -> Option<league::Done> {
+    match league_step(world, gate, now, life).await {
+        Ok(done) => done,
+        Err(error) => {
+            world.telemetry.reconcile_error(error.kind());
+            tracing::warn!(name = %gate.name_any(), %error, "the league's turn ended early");
+            None
+        }
+    }
+}
+
+async fn league_step(
+    world: &World,
+    gate: &OmegaGate,
+    now: Timestamp,
+    life: &mut Life,
+) -> Result<Option<league::Done>, TurnError> {
+    let Some(ready) = league::decide(world, gate, now, &mut life.league).await? else { return Ok(None) };
+    if !ready.is_step(world) {
+        return Ok(Some(ready.rest(&mut life.league)));
+    }
+    let pending = ready.pending(&mut life.league);
+    if let Some(version) = farewell::keep(world, gate, true).await? {
+        life.version = Some(version);
+    }
+    let stood = life.status.clone().or_else(|| gate.status.clone()).unwrap_or_default();
+    let status = OmegaGateStatus { league: Some(pending), ..stood };
+    save(world, gate, status, now, life).await?;
+    ready.carry_out(world, &mut life.league).await.map(Some)
+}
+
+/// A deleted gate gives back what its league borrowed, and only then goes.
+async fn give_back(world: &World, gate: &OmegaGate, life: &mut Life) -> Option<Duration> {
+    if !gate.finalizers().iter().any(|f| f == farewell::FINALIZER) {
+        return None;
+    }
+    let now = world.clock.now();
+    let given = match league_step(world, gate, now, life).await {
+        Ok(_) if league::borrows(&life.league) => Ok(false),
+        Ok(_) => farewell::keep(world, gate, false).await.map(|_| true),
+        Err(error) => Err(error),
+    };
+    match given {
+        Ok(true) => None,
+        Ok(false) => Some(Duration::from_secs(2)),
+        Err(error) => {
+            tracing::warn!(name = %gate.name_any(), %error, "what was borrowed cannot be given back yet");
+            Some(Duration::from_secs(5))
+        }
+    }
 }
 
 /// What an evaluation found.
@@ -93,6 +158,7 @@ struct Found<'a> {
     invalid: &'a [String],
     situation: Option<&'a GateSituation>,
     decision: Option<&'a GateDecision>,
+    league: Option<league::Done>,
 }
 
 async fn situation(
@@ -203,6 +269,7 @@ fn change(gate: &OmegaGate, found: &Found<'_>) -> GateChange {
 
 async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timestamp, life: &mut Life) {
     let stood = gate.status.clone().unwrap_or_default();
+    let owed = gate.spec.league.is_some() || league::borrows(&life.league);
     let previous = life.status.clone().unwrap_or_else(|| stood.clone());
     let announced = life.announced.get_or_insert_with(|| Announced::from_gate(&stood));
     let none = Readings::new();
@@ -230,16 +297,50 @@ async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timesta
             ledger_trouble: trouble.as_deref(),
             readings: found.situation.map_or(&none, |s| &s.readings),
             answer,
-            entry: entry.as_ref(),
+            entry: entry.as_ref().or(found.league.as_ref().and_then(|done| done.entry.as_ref())),
+            league: match &found.league {
+                Some(done) => Some(&done.status),
+                None => previous.league.as_ref().filter(|_| owed),
+            },
             now,
         },
     );
-    if let Some(news) = announced.gate(&status) {
-        world.events.publish(&reference(gate), None, vec![news]);
+    let mut news: Vec<Happening> = announced.gate(&status).into_iter().collect();
+    if let Some(done) = &found.league {
+        let before = announced.league.replace(done.status.clone());
+        news.extend(league::news(before.as_ref(), &done.status, &done.decision, done.outcome.as_ref()));
     }
-    if !world.leadership.is_leader() || !gate_worth_writing(&previous, &status, life.written, now) {
+    if !news.is_empty() {
+        let uid = found.league.as_ref().and_then(|done| done.champion.clone());
+        let namespace = gate.namespace().unwrap_or_default();
+        let on = uid.map(|uid| deployment_ref(&namespace, &gate.spec.target_ref.name, &uid));
+        world.events.publish(&reference(gate), on.as_ref(), news);
+    }
+    if !world.leadership.is_leader() {
         return;
     }
+    match farewell::keep(world, gate, league::borrows(&life.league)).await {
+        Ok(version) => life.version = version.or(life.version.take()),
+        Err(error) => {
+            tracing::debug!(name = %gate.name_any(), %error, "the gate's finalizer was not written")
+        }
+    }
+    if !gate_worth_writing(&previous, &status, life.written, now) {
+        return;
+    }
+    if let Err(error) = save(world, gate, status, now, life).await {
+        tracing::debug!(name = %gate.name_any(), %error, "the gate's status was not written");
+    }
+}
+
+/// Writes the status.
+async fn save(
+    world: &World,
+    gate: &OmegaGate,
+    status: OmegaGateStatus,
+    now: Timestamp,
+    life: &mut Life,
+) -> Result<(), TurnError> {
     let mut object = gate.clone();
     if life.version.is_some() {
         object.metadata.resource_version.clone_from(&life.version);
@@ -249,10 +350,11 @@ async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timesta
             life.version = after.metadata.resource_version;
             life.status = Some(status);
             life.written = Some(now);
+            Ok(())
         }
         Err(error) => {
             life.version = None;
-            tracing::debug!(name = %gate.name_any(), %error, "the gate's status was not written");
+            Err(TurnError::Api(error.to_string()))
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod fleet;
 pub mod gate;
 pub mod health;
 pub mod leader;
+pub mod league;
 pub mod memory;
 pub mod owners;
 pub mod policies;

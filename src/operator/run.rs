@@ -238,8 +238,8 @@ async fn open(world: &World) -> Result<Arc<Ledger>, LedgerError> {
     let (ledger, recovery) = Ledger::open_with(store, keys, &settings.origin, how, world.clock.now()).await?;
     let now = || world.clock.now();
     for open in recovery.open {
-        let outcome = act::settle(&world.client, &open.intent, recovery.epoch, &now).await;
-        tracing::warn!(decision = %open.intent.id, outcome = outcome.as_str(), "an open intent was settled");
+        let outcome = act::settle(&world.client, &open.act, recovery.epoch, &now).await;
+        tracing::warn!(decision = %open.act.id(), outcome = outcome.as_str(), "an open intent was settled");
         ledger.conclude_recovered(&open, outcome, now()).await?;
     }
     Ok(Arc::new(ledger))

@@ -12,8 +12,8 @@ use kube::{Resource, ResourceExt};
 
 use super::turn::TurnError;
 use super::world::World;
-use crate::api::MatVerseScaling;
 use crate::api::scaling::{ConfigMapRef, Parameter, Retune};
+use crate::api::{MatVerseScaling, OmegaGate};
 use crate::decide::situation::RetuneTrial;
 use crate::ledger::attestation;
 use crate::observe::facts;
@@ -85,6 +85,22 @@ pub async fn facts_of(
     live: bool,
     known: &mut Known,
 ) -> Result<(Option<Workload>, bool), TurnError> {
+    let (deployment, behind) = deployment_of(world, namespace, name, live, known).await?;
+    let (Some(deployment), Some(scope)) = (deployment, world.stores.of(namespace)) else {
+        return Ok((None, behind));
+    };
+    let workload = facts_from(world, scope, &deployment, retune, known).await?;
+    Ok((Some(workload), behind && !live))
+}
+
+/// The Deployment itself: from the watch, or live where that may be behind our own last write.
+pub async fn deployment_of(
+    world: &World,
+    namespace: &str,
+    name: &str,
+    live: bool,
+    known: &mut Known,
+) -> Result<(Option<Deployment>, bool), TurnError> {
     let Some(scope) = world.stores.of(namespace) else { return Ok((None, true)) };
     let stored = scope.deployments.get(&ObjectRef::new(name).within(namespace));
     let behind =
@@ -95,20 +111,32 @@ pub async fn facts_of(
     } else {
         stored.map(|d| (*d).clone())
     };
-    let Some(deployment) = deployment else {
+    if deployment.is_none() {
         *known = Known::default();
         return Ok((None, false));
-    };
+    }
+    Ok((deployment, behind))
+}
+
+/// The facts of a Deployment that was read.
+pub async fn facts_from(
+    world: &World,
+    scope: &super::stores::Scope,
+    deployment: &Deployment,
+    retune: Option<&Retune>,
+    known: &mut Known,
+) -> Result<Workload, TurnError> {
+    let (namespace, name) = (&deployment.namespace().unwrap_or_default(), &deployment.name_any());
     let uid = deployment.uid().unwrap_or_default();
     let replica_sets: Vec<ReplicaSet> = scope
         .replica_sets
-        .state_filter(|rs| rs.namespace().as_deref() == Some(namespace) && owned_by(rs, &uid))
+        .state_filter(|rs| rs.namespace().as_ref() == Some(namespace) && owned_by(rs, &uid))
         .iter()
         .map(|rs| (**rs).clone())
         .collect();
-    let pods = if facts::pods_matter(&deployment) || known.start_seconds.is_none() {
+    let pods = if facts::pods_matter(deployment) || known.start_seconds.is_none() {
         let api: Api<Pod> = Api::namespaced(world.client.clone(), namespace);
-        let selector = facts::pod_selector(&deployment);
+        let selector = facts::pod_selector(deployment);
         Some(bounded(api.list(&ListParams::default().labels(&selector))).await?.items)
     } else {
         None
@@ -121,9 +149,9 @@ pub async fn facts_of(
         None => None,
     };
     let scalers = other_scalers(scope, namespace, name);
-    let configured = config_changed_at(scope, namespace, &deployment);
+    let configured = config_changed_at(scope, namespace, deployment);
     let mut workload = facts::workload(&facts::Sources {
-        deployment: &deployment,
+        deployment,
         replica_sets: &replica_sets,
         pods: pods.as_deref(),
         other_scalers: scalers,
@@ -134,7 +162,7 @@ pub async fn facts_of(
     });
     known.start_seconds = workload.start_seconds.or(known.start_seconds);
     workload.start_seconds = known.start_seconds;
-    Ok((Some(workload), behind && !live))
+    Ok(workload)
 }
 
 fn owned_by(replica_set: &ReplicaSet, uid: &str) -> bool {
@@ -190,6 +218,24 @@ pub fn restored(world: &World, resource: &MatVerseScaling) -> Option<String> {
             claim.size
         )
     })
+}
+
+/// A gate whose league runs on a Deployment, by its status: that survives a restart.
+pub fn league_on(world: &World, namespace: &str, deployment: &str) -> Option<String> {
+    let scope = world.stores.of(namespace)?;
+    let running = |gate: &&OmegaGate| {
+        let names = gate.spec.league.as_ref().is_some_and(|league| {
+            [&league.champion.deployment, &league.challenger.deployment].contains(&&deployment.to_owned())
+        });
+        let stage = gate.status.as_ref().and_then(|s| s.league.as_ref()).map(|l| l.stage.as_str());
+        names && gate.metadata.deletion_timestamp.is_none() && stage.is_some_and(crate::decide::league::runs)
+    };
+    let gates = scope.gates.state();
+    let here = gates
+        .iter()
+        .filter_map(|g| g.0.as_ref().ok())
+        .filter(|g| g.namespace().as_deref() == Some(namespace));
+    here.filter(running).map(ResourceExt::name_any).min()
 }
 
 /// Another, older `MatVerseScaling` that names the same target, as `name`.

@@ -138,7 +138,8 @@ async fn once(world: &World, resource: &MatVerseScaling, life: &mut Life) -> Res
     let recorded = carry_out(world, resource, &situation, decision, life).await?;
     world.telemetry.timed(Phase::Report, report::report(world, resource, &situation, &recorded, life)).await;
     let borrowed = life.memory.retune_trial.is_some();
-    farewell::keep(world, resource, borrowed).await
+    farewell::keep(world, resource, borrowed).await?;
+    Ok(())
 }
 
 /// The signals of a resource, where it can be evaluated as it is written.
@@ -266,6 +267,7 @@ fn standing(world: &World, resource: &MatVerseScaling, object: &ObjectRef, behin
         unresolved_act: ledger.is_ok_and(|l| l.unresolved(object).is_some()),
         namespace_may_act: world.config.may_act(&object.namespace),
         older_claim: target::older_claim(world, resource),
+        league: target::league_on(world, &object.namespace, &object.target),
         facts_behind: behind,
         pool: None,
     }
@@ -318,10 +320,10 @@ pub(super) async fn carry_out(
 }
 
 /// The outcome of an act must stand in the ledger: it is offered again until it does, within the turn's bound.
-async fn conclude(
+pub(super) async fn conclude<S: Clone, D: Clone>(
     ledger: &crate::ledger::Ledger,
-    acted: crate::ledger::Acted,
-) -> Result<Recorded, LedgerError> {
+    acted: crate::ledger::Acted<S, D>,
+) -> Result<Recorded<D>, LedgerError> {
     for wait in [1, 2, 5, 10, 20] {
         match ledger.conclude(acted.clone()).await {
             Err(error) if !error.is_final() => {

@@ -166,7 +166,7 @@ pub fn of_gate() -> Vec<Refusal> {
             "min of a signal must not exceed its max",
         ),
         (gate(json!({"cooldownSeconds": 86401})), "spec.cooldownSeconds"),
-        (gate(json!({"league": league("b")})), "league is not built yet"),
+        (gate(json!({"league": league("b")})), "the champion must be the Deployment that targetRef names"),
         (gate(json!({"league": league("a")})), "champion and challenger must be two Deployments"),
         (gate(json!({"steer": {}})), "steer is not built yet"),
         (gate(json!({"growth": {}})), "growth is not built yet"),

@@ -69,7 +69,7 @@ async fn open(client: &Client) -> Result<Ledger, LedgerError> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     for open in recovery.open {
-        let outcome = act::settle(client, &open.intent, recovery.epoch, &now).await;
+        let outcome = act::settle(client, &open.act, recovery.epoch, &now).await;
         repeat(|| ledger.conclude_recovered(&open, outcome.clone(), now())).await?;
     }
     Ok(ledger)

@@ -120,6 +120,9 @@ capabilities:
 - apiGroups: [autoscaling.k8s.io]
   resources: [verticalpodautoscalers]
   verbs: [get, list, watch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
@@ -133,6 +136,9 @@ capabilities:
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [patch, update]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [patch]
 {{- end }}
 
 {{/* Namespaces in which the right to act is granted one by one, as a JSON list; empty where it is granted everywhere. */}}

@@ -89,19 +89,56 @@ pub struct GateStatus {
     pub reason: String,
 }
 
-/// A league's stage.
+/// A league as it stands, or as it ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct LeagueStatus {
-    /// `Shadow`, `Canary`, `Promote`, `RolledBack`.
+    /// `Idle`, `Shadow`, `Canary`, `Promote` (also while it is watched), `Promoted` or `RolledBack`.
     #[schemars(length(max = TOKEN_MAX))]
     pub stage: String,
     /// When the stage began (RFC 3339).
     #[schemars(length(max = TOKEN_MAX))]
     pub since: String,
-    /// Samples in the stage.
+    /// Requests that the challenger served in the stage (mirrored ones while it shadows).
     pub samples: u64,
+    /// Id of the league.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TOKEN_MAX))]
+    pub run: Option<String>,
+    /// Why it stands where it stands, in one token.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = TOKEN_MAX))]
+    pub reason: String,
+    /// The same in a sentence with the numbers.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = SENTENCE_MAX))]
+    pub message: String,
+    /// Identity of the champion's template when the league began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TOKEN_MAX))]
+    pub champion_template: Option<String>,
+    /// Identity of the challenger's template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TOKEN_MAX))]
+    pub challenger_template: Option<String>,
+    /// The challenger's share of requests, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// Whether the challenger gets copies of requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirrored: Option<bool>,
+    /// Identity of the last template that served its watch out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TOKEN_MAX))]
+    pub last_good: Option<String>,
+    /// The operator's own memory of the league, as JSON; what makes no sense there ends the league.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = MEMORY_MAX))]
+    pub memory: String,
 }
+
+/// Longest memory of a league, in characters: a few templates' hashes and two stages' evidence.
+const MEMORY_MAX: u32 = 8192;
 
 /// Values that rollbacks taught the gate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

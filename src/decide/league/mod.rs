@@ -6,8 +6,10 @@
 //!             └─────────┴──► RolledBack ◄───┘ (Revert)
 //! ```
 
+mod release;
 mod situation;
 
+pub use release::{AT_REST, borrows, release, runs};
 pub use situation::{
     Contestant, Decision, Memory, Plan, Reason, Revision, Route, Rule, Situation, Split, Stage, Who,
 };

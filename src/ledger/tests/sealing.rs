@@ -4,7 +4,7 @@ use super::fixture::*;
 use crate::ledger::memory::{Fault, MemoryStore};
 use crate::ledger::statement::Note;
 use crate::ledger::verify::Verdict;
-use crate::ledger::{LedgerError, Outcome, state};
+use crate::ledger::{Act, LedgerError, Outcome};
 
 fn note(message: &str) -> Note {
     Note { topic: "paused".into(), message: message.into(), ..Note::default() }
@@ -119,11 +119,11 @@ async fn an_intent_that_was_sealed_before_its_outcome_is_recovered() {
     let left = &recovery.open[0];
     assert_eq!((left.entry.index, left.entry.epoch), (intended.entry().index, 1));
     assert_eq!(left.entry.leaf, intended.entry().leaf);
-    assert_eq!(left.intent.situation, seen);
+    assert!(matches!(&left.act, Act::Turn(intent) if intent.situation == seen));
     let again = situation("web", 3, 61);
     let blocked = ledger.intend(&again, scale(&again, 4), at(61)).await.unwrap_err();
     assert_eq!(blocked, LedgerError::OpenIntent { index: left.entry.index });
-    let post = state::after(&left.intent.situation, &left.intent.plan).unwrap();
+    let post = left.act.post();
     let outcome = Outcome::Applied { resource_version: "9".into(), post };
     ledger.conclude_recovered(left, outcome, at(62)).await.unwrap();
     assert_eq!(ledger.unresolved(&seen.object), None);

@@ -142,7 +142,7 @@ pub fn check(
         }
         signer = announced.or(signer).or_else(|| Some(said.key_id.clone()));
         match said.kind.as_str() {
-            "intent" => {
+            "intent" | "step" => {
                 figures.intents += 1;
                 if said.id.is_none() || said.not_after.is_none() || said.pre.is_none() {
                     wrong("an intent without id, limit or state");
@@ -184,7 +184,7 @@ pub fn check(
                     wrong("an outcome without a result");
                 }
             }
-            "genesis" | "epoch" | "gate" | "key" | "note" | "promote" => {}
+            "genesis" | "epoch" | "gate" | "key" | "note" => {}
             _ => wrong("of an unknown kind"),
         }
     }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{ConditionGist, condition_gist, due, facts, signal};
-use crate::api::gate::{GateStatus, OmegaGateStatus};
+use crate::api::gate::{GateStatus, LeagueStatus, OmegaGateStatus};
 use crate::api::shared::LedgerStatus;
 use crate::ledger::EntryRef;
 use crate::observe::reading::Readings;
@@ -28,6 +28,8 @@ pub struct GateReport<'a> {
     pub answer: Option<Answer<'a>>,
     /// Place in the ledger, where something was recorded.
     pub entry: Option<&'a EntryRef>,
+    /// The league, where the gate has one.
+    pub league: Option<&'a LeagueStatus>,
     /// The time of the report.
     pub now: Timestamp,
 }
@@ -78,7 +80,7 @@ pub fn gate_status(previous: &OmegaGateStatus, report: &GateReport) -> OmegaGate
         samples: answer.map(|a| a.samples),
         gates,
         signals: report.readings.iter().take(64).map(signal).collect(),
-        league: previous.league.clone(),
+        league: report.league.cloned(),
         rollbacks: previous.rollbacks,
         learned: previous.learned.clone(),
         evidence_head: previous.evidence_head.clone(),
@@ -143,9 +145,26 @@ fn facts_of(report: &GateReport, decision: &str) -> Vec<Fact> {
         metrics,
         facts::ledger(report.ledger_available, report.ledger_trouble),
         Fact::new(Kind::GatePassed, passed, decision, reasoning),
-        // Leagues are refused by validation until they are built.
-        Fact::new(Kind::LeagueProgressing, false, "NoLeague", ""),
+        league_fact(report.league),
     ]
+}
+
+/// A league progresses while it runs and nothing holds it.
+fn league_fact(league: Option<&LeagueStatus>) -> Fact {
+    let Some(league) = league else { return Fact::new(Kind::LeagueProgressing, false, "NoLeague", "") };
+    let goes_on = [
+        "Collecting",
+        "LeagueStarted",
+        "ShadowPassed",
+        "Extended",
+        "Promoted",
+        "RollingOut",
+        "WatchStarted",
+        "Returned",
+    ];
+    let progresses = crate::decide::league::runs(&league.stage) && goes_on.contains(&league.reason.as_str());
+    let message = format!("{}: {}", league.stage, league.message);
+    Fact::new(Kind::LeagueProgressing, progresses, &league.reason, message)
 }
 
 /// Whether `new` differs from `old` in what is worth a write, or the heartbeat is due.
@@ -167,7 +186,7 @@ struct Gist<'a> {
     decision: Option<&'a str>,
     gates: Vec<(&'a str, &'a str)>,
     signals: Vec<(&'a str, &'a str)>,
-    stage: Option<(&'a str, &'a str)>,
+    league: Option<(&'a str, &'a str, &'a str)>,
     rollbacks: u32,
 }
 
@@ -197,7 +216,7 @@ fn gist(status: &OmegaGateStatus) -> Gist<'_> {
         decision: decision.as_deref(),
         gates: gates.iter().map(|g| (g.name.as_str(), g.pass.as_str())).collect(),
         signals: signals.iter().map(|s| (s.name.as_str(), s.state.as_str())).collect(),
-        stage: league.as_ref().map(|l| (l.stage.as_str(), l.since.as_str())),
+        league: league.as_ref().map(|l| (l.stage.as_str(), l.reason.as_str(), l.memory.as_str())),
         rollbacks: *rollbacks,
     }
 }
@@ -251,6 +270,7 @@ mod tests {
             readings,
             answer: None,
             entry: None,
+            league: None,
             now: now(),
         }
     }
