@@ -12,9 +12,14 @@ const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// The id of a decision: 26 characters of Crockford base 32.
 pub(super) fn id(uid: &str, now: Timestamp, action: Action, plan: &Plan) -> String {
+    of(now, &[uid, &now.to_string(), action.as_str(), &format!("{plan:?}")])
+}
+
+/// The id of what these parts describe at that time.
+pub(super) fn of(now: Timestamp, parts: &[&str]) -> String {
     let millis = u64::try_from(now.as_millisecond()).unwrap_or(0) & 0xffff_ffff_ffff;
     let mut hash = Sha256::new();
-    for part in [uid, &now.to_string(), action.as_str(), &format!("{plan:?}")] {
+    for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }

@@ -305,7 +305,9 @@ impl Tally {
         };
         self.counts.extend(counts);
         self.latencies.extend(latency);
-        linf.into_iter().for_each(|linf| self.linf.push(linf));
+        if let Some(linf) = linf {
+            self.linf.push(linf);
+        }
         let seen = &mut self.seen;
         for (time, known) in [
             (&mut seen.requests_at, requests.is_some()),
