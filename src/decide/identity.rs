@@ -6,13 +6,20 @@
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::situation::{Action, Plan};
+
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// The id of a decision: 26 characters of Crockford base 32.
-pub(super) fn id(uid: &str, now: Timestamp, action: &str, plan: &impl std::fmt::Debug) -> String {
+pub(super) fn id(uid: &str, now: Timestamp, action: Action, plan: &Plan) -> String {
+    of(now, &[uid, &now.to_string(), action.as_str(), &format!("{plan:?}")])
+}
+
+/// The id of what these parts describe at that time.
+pub(super) fn of(now: Timestamp, parts: &[&str]) -> String {
     let millis = u64::try_from(now.as_millisecond()).unwrap_or(0) & 0xffff_ffff_ffff;
     let mut hash = Sha256::new();
-    for part in [uid, &now.to_string(), action, &format!("{plan:?}")] {
+    for part in parts {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }
@@ -25,21 +32,20 @@ pub(super) fn id(uid: &str, now: Timestamp, action: &str, plan: &impl std::fmt::
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::situation::Plan;
     use crate::decide::testing::at;
 
     #[test]
     fn ids_sort_by_time_and_differ_by_content() {
         let plan = |to| Plan::Scale { from: 3, to };
-        let one = id("u", at(0), "ScaleUp", &plan(4));
+        let one = id("u", at(0), Action::ScaleUp, &plan(4));
         assert_eq!(one.len(), 26);
         assert!(one.bytes().all(|c| CROCKFORD.contains(&c)));
-        assert_eq!(one, id("u", at(0), "ScaleUp", &plan(4)));
-        assert!(one < id("u", at(1), "Noop", &Plan::Nothing));
+        assert_eq!(one, id("u", at(0), Action::ScaleUp, &plan(4)));
+        assert!(one < id("u", at(1), Action::Noop, &Plan::Nothing));
         for other in [
-            id("v", at(0), "ScaleUp", &plan(4)),
-            id("u", at(0), "ScaleUp", &plan(5)),
-            id("u", at(0), "ScaleDown", &plan(4)),
+            id("v", at(0), Action::ScaleUp, &plan(4)),
+            id("u", at(0), Action::ScaleUp, &plan(5)),
+            id("u", at(0), Action::ScaleDown, &plan(4)),
         ] {
             assert_ne!(one, other);
             assert_eq!(one[..10], other[..10], "the time alone makes the first ten characters");
@@ -50,8 +56,8 @@ mod tests {
     fn the_time_part_is_a_ulids() {
         // 1469918176385 ms is the example of the ULID specification.
         let example = Timestamp::from_millisecond(1_469_918_176_385).unwrap();
-        assert!(id("u", example, "Noop", &Plan::Nothing).starts_with("01ARYZ6S41"));
+        assert!(id("u", example, Action::Noop, &Plan::Nothing).starts_with("01ARYZ6S41"));
         let before = Timestamp::from_millisecond(-1).unwrap();
-        assert!(id("u", before, "Noop", &Plan::Nothing).starts_with("0000000000"));
+        assert!(id("u", before, Action::Noop, &Plan::Nothing).starts_with("0000000000"));
     }
 }

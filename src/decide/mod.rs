@@ -264,7 +264,7 @@ impl<'a> Draft<'a> {
             chosen.why
         };
         Decision {
-            id: identity::id(&s.object.uid, s.now, chosen.action.as_str(), &chosen.plan),
+            id: identity::id(&s.object.uid, s.now, chosen.action, &chosen.plan),
             at: s.now,
             object: s.object.clone(),
             action: chosen.action,

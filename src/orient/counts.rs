@@ -18,6 +18,15 @@ const ABOVE: [f64; 6] = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6];
 /// ln of an e-value is not counted beyond this.
 const RICH: f64 = 600.0;
 
+/// What ln wealth of each bet gains by an event of the challenger, and by one of the baseline.
+fn gains(ratio: f64) -> [(f64, f64); ABOVE.len()] {
+    let share = |odds: f64| odds / (1.0 + odds);
+    ABOVE.map(|above| {
+        let (p, p0) = (share(ratio * libm::exp(above)), share(ratio));
+        (libm::log(p / p0), libm::log((1.0 - p) / (1.0 - p0)))
+    })
+}
+
 /// e-process against "an event is the challenger's with probability at most p₀".
 #[derive(Clone, Debug)]
 pub struct Coins {
@@ -30,12 +39,7 @@ impl Coins {
     /// `ratio` = p₀/(1−p₀), above 0: how many times the baseline's rate is still allowed.
     #[must_use]
     pub fn new(ratio: f64) -> Self {
-        let share = |odds: f64| odds / (1.0 + odds);
-        let gains = ABOVE.map(|above| {
-            let (p, p0) = (share(ratio * libm::exp(above)), share(ratio));
-            (libm::log(p / p0), libm::log((1.0 - p) / (1.0 - p0)))
-        });
-        Self { gains, wealth: [0.0; ABOVE.len()] }
+        Self { gains: gains(ratio), wealth: [0.0; ABOVE.len()] }
     }
 
     /// Takes in the events of one look. Counts that are negative or not finite are no look.
@@ -46,6 +50,12 @@ impl Coins {
         for (wealth, (own, other)) in self.wealth.iter_mut().zip(self.gains) {
             *wealth = (*wealth + challenger * own + baseline * other).min(RICH);
         }
+    }
+
+    /// The same with a ratio of its own, where the exposure of the two sides changes from look to look.
+    pub fn push_at(&mut self, ratio: f64, baseline: f64, challenger: f64) {
+        self.gains = gains(ratio);
+        self.push(baseline, challenger);
     }
 
     /// The e-value.

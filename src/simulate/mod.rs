@@ -19,6 +19,7 @@ pub mod clairvoyant;
 pub mod cluster;
 pub mod door;
 pub mod faults;
+pub mod league;
 pub mod meter;
 pub mod ours;
 pub mod pilot;

@@ -48,7 +48,7 @@ pub fn release(s: &Situation) -> Option<Decision> {
         ..memory.clone()
     };
     Some(Decision {
-        id: identity::id(&s.object.uid, s.now, next.stage.as_str(), &plan),
+        id: identity::of(s.now, &[&s.object.uid, "release", &s.now.to_string(), &format!("{plan:?}")]),
         at: s.now,
         object: s.object.clone(),
         plan,

@@ -357,6 +357,53 @@ pub enum Reason {
     WatchFailed,
 }
 
+impl Reason {
+    /// The token as status, events and the ledger spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Steady => "Steady",
+            Self::Paused => "Paused",
+            Self::LedgerUnavailable => "LedgerUnavailable",
+            Self::Blocked => "Blocked",
+            Self::RouteUnreadable => "RouteUnreadable",
+            Self::RouteEdited => "RouteEdited",
+            Self::SharesEdited => "SharesEdited",
+            Self::SetupChanged => "SetupChanged",
+            Self::Returned => "Returned",
+            Self::NoChallenger => "NoChallenger",
+            Self::NotTriedAgain => "NotTriedAgain",
+            Self::Resting => "Resting",
+            Self::NotCalm => "NotCalm",
+            Self::LeagueStarted => "LeagueStarted",
+            Self::Collecting => "Collecting",
+            Self::NoFreshEvidence => "NoFreshEvidence",
+            Self::ShadowPassed => "ShadowPassed",
+            Self::ErrorsWorse => "ErrorsWorse",
+            Self::LatencyWorse => "LatencyWorse",
+            Self::ErrorMax => "ErrorMax",
+            Self::P95 => "P95",
+            Self::LinfTooSmall => "LinfTooSmall",
+            Self::GateNotAdmit => "GateNotAdmit",
+            Self::TooFewSamples => "TooFewSamples",
+            Self::Undecided => "Undecided",
+            Self::Extended => "Extended",
+            Self::ChallengerGone => "ChallengerGone",
+            Self::ChallengerNotReady => "ChallengerNotReady",
+            Self::ChallengerFailing => "ChallengerFailing",
+            Self::ChallengerChanged => "ChallengerChanged",
+            Self::ChampionGone => "ChampionGone",
+            Self::ChampionChanged => "ChampionChanged",
+            Self::ChampionTrouble => "ChampionTrouble",
+            Self::Promoted => "Promoted",
+            Self::RollingOut => "RollingOut",
+            Self::WatchStarted => "WatchStarted",
+            Self::WatchPassed => "WatchPassed",
+            Self::WatchFailed => "WatchFailed",
+        }
+    }
+}
+
 /// One rule and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
