@@ -85,14 +85,10 @@ Y
     --envoy-service-http-address=127.0.0.1 --envoy-service-https-address=127.0.0.1 --ingress-status-address=127.0.0.1
 }
 
-# This build of Envoy ends with its parent. So a shell stays: it passes a request to end on, and leaves after Envoy.
 start_envoy() {
-  local socket=$RUN/gateway/envoy-admin.sock
   "$GATEWAY_BUILT/bin/contour" bootstrap "$RUN/gateway/envoy.json" --namespace="$GATEWAY_NAMESPACE" \
-    --xds-address=127.0.0.1 --xds-port="$XDS_PORT" --admin-address="$socket" >>"$LOG/contour.log" 2>&1
-  # shellcheck disable=SC2016
-  start envoy bash -c 'trap "kill \$!; wait \$!; exit" TERM INT; "$@" & wait $!' parent \
-    "$GATEWAY_BUILT/bin/envoy" --config-path "$RUN/gateway/envoy.json" --service-cluster "$GATEWAY_NAMESPACE" \
+    --xds-address=127.0.0.1 --xds-port="$XDS_PORT" --admin-address="$RUN/gateway/envoy-admin.sock" >>"$LOG/contour.log" 2>&1
+  start envoy "$GATEWAY_BUILT/bin/envoy" --config-path "$RUN/gateway/envoy.json" --service-cluster "$GATEWAY_NAMESPACE" \
     --service-node "$NODE" --concurrency 1 --disable-hot-restart --log-level warning
 }
 
