@@ -22,6 +22,7 @@ demo: image ## a service under load, run by the operator, on a real control plan
 unit: ## pure rooms, the scripted API server and Prometheus, and the ledger's formats against other people's code
 	MATVERSE_MERKLE_VECTORS="$$(e2e/vectors target/vectors)" cargo test --locked
 	cd e2e/auditor && go test ./...
+	cd e2e && go test ./cmd/load ./cmd/shop
 
 e2e: image ## the real control plane: up, every scenario, down
 	@PATH="$(dir $(STATIC)):$$PATH" e2e/run $(IMAGE)

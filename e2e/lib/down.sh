@@ -85,7 +85,7 @@ end_cgroups() {
 end_files() {
   find /var/log/containers -xtype l -delete 2>/dev/null || true
   find /var/log/containers -lname "$LOG/*" -delete 2>/dev/null || true
-  rm -rf "$RUN/containerd-state" "$RUN/kubelet" "$CONTAINERD_SOCK" "$CONTAINERD_SOCK.ttrpc"
+  rm -rf "$RUN/containerd-state" "$RUN/kubelet" "$CONTAINERD_SOCK" "$CONTAINERD_SOCK.ttrpc" "$RUN/gateway"
 }
 
 restore_sysctls() {
@@ -98,7 +98,7 @@ restore_sysctls() {
 }
 
 down() {
-  stop prometheus podsd kube-state-metrics kubelet kube-proxy
+  stop envoy contour prometheus podsd kube-state-metrics kubelet kube-proxy
   end_containers
   stop containerd kube-scheduler kube-controller-manager kube-apiserver etcd
   end_shims

@@ -1,7 +1,10 @@
 //! What the scenarios say to the cluster: the commands a person would type, and waiting.
 
+use std::fs::File;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -170,6 +173,53 @@ impl Drop for Load {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// A program that runs beside the scenario and ends with it; what it prints goes to a file, so that it never waits for
+/// a reader.
+pub struct Background {
+    child: Child,
+    file: PathBuf,
+}
+
+impl Background {
+    pub fn start(program: &str, arguments: &[&str]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let file = std::env::temp_dir().join(format!("matverse-e2e-{}-{number}", std::process::id()));
+        let child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(File::create(&file).unwrap())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("a program of the cluster's PATH");
+        Self { child, file }
+    }
+
+    /// What it has printed until now.
+    pub fn output(&self) -> String {
+        std::fs::read_to_string(&self.file).unwrap()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) {
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, and waits.
+    pub fn end(&mut self) {
+        let _ = run("kill", &[&self.child.id().to_string()], None);
+        self.wait();
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.file);
     }
 }
 

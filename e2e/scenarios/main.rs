@@ -6,11 +6,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
 mod cluster;
+mod league;
 mod workload;
 
 mod acts;
 mod audit;
 mod evidence;
+mod gateway;
 mod process;
 mod respect;
 mod retune;

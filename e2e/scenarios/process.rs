@@ -7,7 +7,8 @@ use crate::workload::{mvs, shop};
 
 const SYSTEM: &str = "matverse-system";
 
-fn leader() -> Option<String> {
+/// The identity that holds the lease.
+pub fn leader() -> Option<String> {
     let lease = run(
         "kubectl",
         &["-n", SYSTEM, "get", "lease", "matverse", "-o", "jsonpath={.spec.holderIdentity}"],
@@ -16,7 +17,16 @@ fn leader() -> Option<String> {
     lease.ok().filter(|l| !l.is_empty())
 }
 
-fn verify() -> Result<String, String> {
+/// Ends the leading pod without warning; the identity it had.
+pub fn kill_leader() -> String {
+    let first = until(60, "a leader", leader);
+    let pod = first.split('_').next().unwrap();
+    run("kubectl", &["-n", SYSTEM, "delete", "pod", pod, "--grace-period=0", "--force"], None).unwrap();
+    first
+}
+
+/// Whether the ledger holds, by the public key alone.
+pub fn verify() -> Result<String, String> {
     let key = ours("public-key", &[]);
     run("matverse", &["ledger", "verify", "--cluster", "--key", key.trim()], None)
 }
@@ -30,13 +40,12 @@ fn the_leader_dies_in_the_middle_and_no_act_is_lost_or_doubled() {
     for i in 0..6 {
         space.apply(&shop(&format!("web{i}"), "v1", 1, 0));
     }
-    let first = until(60, "a leader", leader);
+    until(60, "a leader", leader);
     for i in 0..6 {
         space.apply(&mvs(&format!("web{i}"), &format!("web{i}"), "  minReplicas: 2"));
     }
     std::thread::sleep(Duration::from_millis(700));
-    let pod = first.split('_').next().unwrap().to_owned();
-    run("kubectl", &["-n", SYSTEM, "delete", "pod", &pod, "--grace-period=0", "--force"], None).unwrap();
+    let first = kill_leader();
     until(60, "another leader", || leader().filter(|l| *l != first));
     for i in 0..6 {
         until(60, "each is at its minimum", || (space.replicas(&format!("web{i}")) == 2).then_some(()));

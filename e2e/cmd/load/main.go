@@ -4,8 +4,13 @@
 //
 //	load -url http://127.0.0.1:30080/ -profile 0s:20,60s:120,120s:120
 //
+// Through a gateway, -host names the route and -methods mixes what is sent:
+//
+//	load -url http://127.0.0.1:18090/ -host shop.test -methods GET:3,POST:1 -profile 0s:50,20s:50
+//
 // It sends to loopback alone, each request on a connection of its own so that
-// kube-proxy spreads them, and is bounded in time and rate.
+// kube-proxy spreads them, and is bounded in time and rate. Answers that name
+// their pod (X-Served-By) are counted by its Deployment.
 package main
 
 import (
@@ -41,15 +46,21 @@ func main() {
 	seed := flag.Uint64("seed", 1, "of the arrival times")
 	timeout := flag.Duration("timeout", 5*time.Second, "of one request")
 	slo := flag.Duration("slo", 250*time.Millisecond, "a second whose p95 is above this counts as over")
+	host := flag.String("host", "", "the Host header, if not the target's own")
+	methods := flag.String("methods", "GET:1", "what to send as METHOD:PARTS,…; in turn, so the shares are exact")
 	flag.Parse()
-	if err := run(*target, *profile, *arrivals, *seed, *timeout, *slo); err != nil {
+	if err := run(*target, *host, *methods, *profile, *arrivals, *seed, *timeout, *slo); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(64)
 	}
 }
 
-func run(target, text, arrivals string, seed uint64, timeout, slo time.Duration) error {
+func run(target, host, mix, text, arrivals string, seed uint64, timeout, slo time.Duration) error {
 	if err := loopback(target); err != nil {
+		return err
+	}
+	turns, err := parseMethods(mix)
+	if err != nil {
 		return err
 	}
 	plan, err := parseProfile(text)
@@ -80,21 +91,22 @@ func run(target, text, arrivals string, seed uint64, timeout, slo time.Duration)
 
 	var all sync.WaitGroup
 	var busy atomic.Int64
+	next := 0
 	for at := range arrivalTimes(plan, gap) {
 		if !sleepUntil(ctx, began.Add(at)) {
 			break
 		}
+		method := turns[next%len(turns)]
+		next++
 		tally.sent()
 		if busy.Add(1) > inFlight {
 			busy.Add(-1)
-			tally.done(0, 0, errors.New("too many requests in flight"))
+			tally.done(method, answer{err: errors.New("too many requests in flight")})
 			continue
 		}
 		all.Go(func() {
 			defer busy.Add(-1)
-			sent := time.Now()
-			status, err := get(client, target)
-			tally.done(time.Since(sent), status, err)
+			tally.done(method, send(client, method, target, host))
 		})
 	}
 	sleepUntil(ctx, began.Add(plan.end()))
@@ -129,14 +141,30 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 	}
 }
 
-func get(client *http.Client, target string) (int, error) {
-	response, err := client.Get(target)
+// answer is how one request ended.
+type answer struct {
+	took   time.Duration
+	status int
+	by     string // the pod that says it answered
+	err    error
+}
+
+func send(client *http.Client, method, target, host string) answer {
+	began := time.Now()
+	request, err := http.NewRequest(method, target, nil)
 	if err != nil {
-		return 0, err
+		return answer{err: err}
+	}
+	if host != "" {
+		request.Host = host
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return answer{took: time.Since(began), err: err}
 	}
 	defer response.Body.Close()
 	_, err = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
-	return response.StatusCode, err
+	return answer{time.Since(began), response.StatusCode, response.Header.Get("X-Served-By"), err}
 }
 
 // loopback refuses every target but an address of this machine's loopback.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,41 @@ func parseProfile(text string) (profile, error) {
 	}
 	return p, nil
 }
+
+// parseMethods takes METHOD:PARTS,… and gives the order of one round, each
+// method spread over it.
+func parseMethods(text string) ([]string, error) {
+	type share struct {
+		method      string
+		parts, sent int
+	}
+	var all []share
+	total := 0
+	for part := range strings.SplitSeq(text, ",") {
+		method, parts, ok := strings.Cut(strings.TrimSpace(part), ":")
+		n, err := strconv.Atoi(parts)
+		if !ok || err != nil || n < 1 || n > 100 || !slices.Contains(methods, method) {
+			return nil, fmt.Errorf("-methods: %q is not one of %v with 1 to 100 parts", part, methods)
+		}
+		all = append(all, share{method: method, parts: n})
+		total += n
+	}
+	var order []string
+	for i := 1; i <= total; i++ {
+		// Whoever is furthest behind its share goes next.
+		next := &all[0]
+		for j := range all {
+			if all[j].parts*i-all[j].sent*total > next.parts*i-next.sent*total {
+				next = &all[j]
+			}
+		}
+		next.sent++
+		order = append(order, next.method)
+	}
+	return order, nil
+}
+
+var methods = []string{"GET", "HEAD", "POST", "PUT", "DELETE"}
 
 func (p profile) end() time.Duration { return p[len(p)-1].at }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -19,6 +20,7 @@ type tally struct {
 	lock   sync.Mutex
 	second counts
 	whole  counts
+	served map[string]map[string]int // by Deployment and method
 }
 
 type counts struct {
@@ -31,6 +33,7 @@ func newTally(plan profile, began time.Time, slo time.Duration) *tally {
 	return &tally{
 		plan: plan, began: began, slo: slo,
 		second: counts{status: map[int]int{}}, whole: counts{status: map[int]int{}},
+		served: map[string]map[string]int{},
 	}
 }
 
@@ -40,16 +43,35 @@ func (t *tally) sent() {
 	t.second.sent++
 }
 
-func (t *tally) done(took time.Duration, status int, err error) {
+func (t *tally) done(method string, a answer) {
 	t.lock.Lock()
 	defer t.lock.Unlock()
-	if err != nil {
-		status = 0
+	if a.err != nil {
+		a.status = 0
 	}
-	t.second.status[status]++
-	if status != 0 {
-		t.second.took = append(t.second.took, float64(took.Microseconds())/1000)
+	t.second.status[a.status]++
+	if a.status == 0 {
+		return
 	}
+	t.second.took = append(t.second.took, float64(a.took.Microseconds())/1000)
+	if a.by == "" {
+		return
+	}
+	side := deploymentOf(a.by)
+	if t.served[side] == nil {
+		t.served[side] = map[string]int{}
+	}
+	t.served[side][method]++
+}
+
+// deploymentOf a pod's name: without the template's hash and the pod's own part.
+func deploymentOf(pod string) string {
+	for range 2 {
+		if at := strings.LastIndexByte(pod, '-'); at >= 0 {
+			pod = pod[:at]
+		}
+	}
+	return pod
 }
 
 type line struct {
@@ -74,6 +96,8 @@ type summary struct {
 	P99         float64     `json:"p99"`
 	SLO         float64     `json:"sloMs"`
 	SecondsOver int         `json:"secondsOver"` // with p95 above the SLO or errors above 1 %
+
+	Served map[string]map[string]int `json:"served,omitempty"` // answers by Deployment and method, where they say
 }
 
 // report prints a line each second until finish closes, then sums up.
@@ -103,7 +127,7 @@ func (t *tally) report(finish <-chan struct{}) summary {
 	return summary{
 		Summary: true, Seconds: round(time.Since(t.began).Seconds()), Sent: w.sent, OK: ok, Errors: failed,
 		Status: w.status, P50: quantile(w.took, .5), P95: quantile(w.took, .95), P99: quantile(w.took, .99),
-		SLO: ms(t.slo), SecondsOver: over,
+		SLO: ms(t.slo), SecondsOver: over, Served: t.served,
 	}
 }
 

@@ -5,8 +5,9 @@
 // A request waits for one of WORKERS workers, which holds it for a log-normal
 // service time; so latency rises with load as it does in a real service, and
 // more pods or a shorter service time are what helps. The sizes come from the
-// environment (see configFromEnv); a live setting comes from a mounted folder
-// (see settings.go); faults are built in (see faults).
+// environment (see configFromEnv); live settings come from a mounted folder
+// (see settings.go); faults are built in (see faults), named by the environment
+// or set live (see fault.go).
 package main
 
 import (
@@ -35,23 +36,6 @@ var (
 	fault   = "none"
 )
 
-// effect is what a fault does to each request.
-type effect struct {
-	delay  time.Duration // after the worker is done, as a slow dependency would
-	errors float64       // share of requests that answer 500
-	burn   time.Duration // CPU, within the service time
-	crash  time.Duration // the process ends after this long
-}
-
-var faults = map[string]effect{
-	"none":        {},
-	"slow":        {delay: 250 * time.Millisecond},
-	"errors":      {errors: .3},
-	"slow-errors": {delay: 250 * time.Millisecond, errors: .3},
-	"burn":        {burn: 8 * time.Millisecond},
-	"crash":       {crash: 2 * time.Second},
-}
-
 type config struct {
 	listen    string
 	workers   int
@@ -64,6 +48,7 @@ type config struct {
 	drain     time.Duration // from SIGTERM until new requests are refused
 	curvature float64       // how much a wrong batch costs
 	settings  string        // the folder of live settings
+	named     namedFault
 }
 
 func configFromEnv() (config, error) {
@@ -98,18 +83,28 @@ func configFromEnv() (config, error) {
 		drain:     ms(1000 * number("DRAIN_SECONDS", 3, 0, 600)),
 		curvature: number("CURVATURE", .8, 0, 1000),
 		settings:  text("SETTINGS", "/etc/shop"),
+		named: namedFault{
+			effect: effect{
+				delay:  ms(number("FAULT_DELAY_MS", 0, 0, 60_000)),
+				errors: number("FAULT_ERRORS", 0, 0, 1),
+			},
+			after: ms(1000 * number("FAULT_AFTER_SECONDS", 0, 0, 86_400)),
+			in:    os.Getenv("FAULT_IN"),
+		},
 	}
 	return c, all
 }
 
 type shop struct {
 	config
-	effect
+	pod      string
+	fault    func() effect // as it is in force
 	slots    chan struct{} // one token for each busy worker
 	waiting  atomic.Int64
 	ready    atomic.Bool
 	batch    *setting
 	duration *prometheus.HistogramVec
+	mirrored *prometheus.CounterVec
 }
 
 func main() {
@@ -126,11 +121,18 @@ func main() {
 		time.AfterFunc(e.crash, func() { log.Fatal("the fault of this build: crash") })
 	}
 
+	pod, err := os.Hostname()
+	if err != nil {
+		log.Fatal(err)
+	}
+	deployment := deploymentOf(pod)
+	live := newLiveFault(c.settings, deployment)
 	registry := prometheus.NewRegistry()
 	s := &shop{
-		config: c, effect: e,
+		config: c, pod: pod,
+		fault: inForce(e, c.named, deployment, live),
 		slots: make(chan struct{}, c.workers),
-		batch: newSetting(c.settings, "batch", bestBatch),
+		batch: newSetting(c.settings, "batch", bestBatch, 1, 64),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "http_server_request_duration_seconds",
 			Help: "Duration of HTTP server requests.",
@@ -139,18 +141,28 @@ func main() {
 				.3, .35, .4, .45, .5, .6, .7, .8, .9, 1, 1.5, 2, 2.5, 5, 7.5, 10,
 			},
 		}, []string{"http_request_method", "http_response_status_code", "http_route"}),
+		mirrored: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "shop_mirrored_requests_total",
+			Help: "Requests that were a gateway's copy; nobody reads their answers.",
+		}, []string{"http_request_method"}),
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "shop_build_info", Help: "1, with the version of this build.",
 	}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	registry.MustRegister(s.duration, build,
+	registry.MustRegister(s.duration, s.mirrored, build,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "shop_queue_length", Help: "Requests that wait for a worker.",
 		}, func() float64 { return float64(s.waiting.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "shop_setting_batch", Help: "The setting batch as it is in force.",
 		}, s.batch.value),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "shop_fault_delay_seconds", Help: "Time that each answer is held back.",
+		}, func() float64 { return s.fault().delay.Seconds() }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "shop_fault_errors", Help: "Share of requests that answer 500 on purpose.",
+		}, func() float64 { return s.fault().errors }),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// A pod without traffic shows a rate of 0, not no rate at all.
@@ -189,11 +201,17 @@ func main() {
 	<-drained
 }
 
-// serve answers one request and records how long it took.
+// serve answers one request and records how long it took. The answer names the
+// pod: whoever sent the request can count who answered.
 func (s *shop) serve(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	method := knownMethod(r.Method)
+	if mirrored(r.Host) {
+		s.mirrored.WithLabelValues(method).Inc()
+	}
 	status := s.work(r.Context())
-	s.duration.WithLabelValues(r.Method, strconv.Itoa(status), "/").Observe(time.Since(began).Seconds())
+	s.duration.WithLabelValues(method, strconv.Itoa(status), knownPath(r.URL.Path)).Observe(time.Since(began).Seconds())
+	w.Header().Set("X-Served-By", s.pod)
 	w.WriteHeader(status)
 	fmt.Fprintf(w, "shop %s: %d\n", version, status)
 }
@@ -208,14 +226,15 @@ func (s *shop) work(ctx context.Context) int {
 			return http.StatusServiceUnavailable
 		}
 	}
+	fault := s.fault()
 	began := time.Now()
-	burnCPU(s.cpu + s.burn)
+	burnCPU(s.cpu + fault.burn)
 	mean := s.service.Seconds() * slowdown(s.batch.value(), s.curvature)
 	time.Sleep(lognormal(mean, s.sigma) - time.Since(began))
 	<-s.slots
 
-	time.Sleep(s.delay)
-	if rand.Float64() < s.errors {
+	time.Sleep(fault.delay)
+	if rand.Float64() < fault.errors {
 		return http.StatusInternalServerError
 	}
 	return http.StatusOK

@@ -25,11 +25,11 @@ func slowdown(batch, curvature float64) float64 {
 // without a restart.
 type setting struct{ bits atomic.Uint64 }
 
-func newSetting(folder, key string, preset float64) *setting {
+func newSetting(folder, key string, preset, min, max float64) *setting {
 	s := &setting{}
 	s.bits.Store(math.Float64bits(preset))
 	read := func() {
-		if v, ok := readNumber(filepath.Join(folder, key)); ok {
+		if v, ok := readNumber(filepath.Join(folder, key)); ok && v >= min && v <= max {
 			s.bits.Store(math.Float64bits(v))
 		}
 	}
@@ -44,13 +44,13 @@ func newSetting(folder, key string, preset float64) *setting {
 
 func (s *setting) value() float64 { return math.Float64frombits(s.bits.Load()) }
 
-// readNumber takes a number from 1 to 64: anything else leaves the last good one
-// in force.
+// readNumber takes what a file holds; whatever is no number within the bounds
+// leaves the last good one in force.
 func readNumber(file string) (float64, bool) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return 0, false
 	}
 	n, err := strconv.ParseFloat(strings.TrimSpace(string(text)), 64)
-	return n, err == nil && n >= 1 && n <= 64
+	return n, err == nil
 }

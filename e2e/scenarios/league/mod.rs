@@ -1,0 +1,170 @@
+//! What a league needs of the cluster: two contestants behind one route, faults on one side, requests counted where
+//! they arrive, and the outages that a league must survive.
+//!
+//! ```text
+//!  load ─► gateway ─┬─ weight ─► web-<hash>-…        counted at the pods: /metrics
+//!                   └─ weight ─► web-next-<hash>-…   (and what was a mirror's copy)
+//! ```
+
+// What waits for the operator's side of the league is called by no test yet.
+#![allow(dead_code)]
+
+pub mod route;
+pub mod traffic;
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::cluster::{Space, ours, until};
+use route::{Route, Watched};
+use traffic::{Counts, Traffic};
+
+pub const CHAMPION: &str = "web";
+pub const CHALLENGER: &str = "web-next";
+
+const CONTESTANT: &str = include_str!("../../manifests/contestant.yaml");
+const ROUTE: &str = include_str!("../../manifests/route.yaml");
+
+/// A namespace with its route, behind a gateway that is up.
+pub struct Arena {
+    pub space: Space,
+    host: String,
+    gateway: String,
+}
+
+impl Arena {
+    /// A fresh one, without contestants.
+    pub fn new(name: &str) -> Self {
+        let said = ours("gateway", &["up"]);
+        let gateway = said.lines().find_map(|line| line.strip_prefix("GATEWAY_URL=")).unwrap().to_owned();
+        let space = Space::new(name);
+        let host = format!("{name}.test");
+        space.apply(&ROUTE.replace("web.test", &host));
+        Self { space, host, gateway }
+    }
+
+    /// Champion and challenger with equal templates, both ready.
+    pub fn with_equals(name: &str) -> Self {
+        let arena = Self::new(name);
+        for side in [CHAMPION, CHALLENGER] {
+            arena.apply(side, "v1", &[]);
+        }
+        arena.ready(CHAMPION);
+        arena.ready(CHALLENGER);
+        arena
+    }
+
+    /// Creates or changes a contestant: its image and further environment, e.g. `FAULT_DELAY_MS`, `FAULT_ERRORS`,
+    /// with `FAULT_AFTER_SECONDS` since its start or `FAULT_IN`, the one Deployment in which it shows.
+    pub fn apply(&self, side: &str, image: &str, environment: &[(&str, &str)]) {
+        let mut lines = String::from("        env:\n");
+        for (name, value) in environment {
+            writeln!(lines, "        - {{name: {name}, value: \"{value}\"}}").unwrap();
+        }
+        let manifest = CONTESTANT
+            .replace("web", side)
+            .replace("localhost/shop:v1", &format!("localhost/shop:{image}"))
+            .replace("        env:\n", &lines);
+        self.space.apply(&manifest);
+    }
+
+    /// Waits until a contestant has rolled out.
+    pub fn ready(&self, side: &str) {
+        let deployment = format!("deployment/{side}");
+        self.space.kubectl(&["rollout", "status", &deployment, "--timeout=90s"]);
+    }
+
+    /// The gate over both, with further lines of `spec` and of `spec.league`.
+    pub fn gate(&self, spec: &str, league: &str) {
+        self.space.apply(&format!(
+            "apiVersion: matverse.io/v1alpha1\nkind: OmegaGate\nmetadata: {{name: {CHAMPION}}}\nspec:\n  \
+             targetRef: {{name: {CHAMPION}}}\n  intervalSeconds: 2\n  evidence: {{profile: demo}}\n{spec}\n  league:\n    \
+             champion: {{deployment: {CHAMPION}, service: {CHAMPION}, port: 80}}\n    \
+             challenger: {{deployment: {CHALLENGER}, service: {CHALLENGER}, port: 80}}\n    \
+             routeRef: {{name: {CHAMPION}}}\n{league}\n"
+        ));
+    }
+
+    /// `status.league` of the gate; `Null` before the first turn.
+    pub fn league(&self) -> Value {
+        self.space.get(&format!("og/{CHAMPION}"))["status"]["league"].clone()
+    }
+
+    /// The stage that the gate's status shows; empty before the first turn.
+    pub fn stage(&self) -> String {
+        self.league()["stage"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Waits for a stage.
+    pub fn until_stage(&self, seconds: u64, stage: &str) {
+        until(seconds, &format!("the stage {stage}"), || (self.stage() == stage).then_some(()));
+    }
+
+    /// The template's image and environment of a contestant: what promotion changes.
+    pub fn template(&self, side: &str) -> Value {
+        let container =
+            self.space.get(&format!("deployment/{side}"))["spec"]["template"]["spec"]["containers"][0]
+                .clone();
+        serde_json::json!({"image": container["image"], "env": container["env"]})
+    }
+
+    /// Makes one side slow and failing while it runs, and waits until each of its pods says so. The kubelet brings
+    /// the change within about ten seconds.
+    pub fn ail(&self, side: &str, delay_ms: u32, errors: f64) {
+        let data = serde_json::json!({"data": {
+            format!("{side}.delay_ms"): delay_ms.to_string(),
+            format!("{side}.errors"): errors.to_string(),
+        }});
+        self.space.kubectl(&["patch", "configmap", "faults", "--type=merge", "-p", &data.to_string()]);
+        until(90, "the fault is in force", || {
+            let pods = self.counts(side);
+            let all = |name: &str, value: f64| pods.gauges(name).iter().all(|v| (v - value).abs() < 1e-9);
+            (pods.pods > 0
+                && all("shop_fault_delay_seconds", f64::from(delay_ms) / 1000.0)
+                && all("shop_fault_errors", errors))
+            .then_some(())
+        });
+    }
+
+    /// What the pods of one side have served, asked of the pods themselves.
+    pub fn counts(&self, side: &str) -> Counts {
+        Counts::read(&self.space, side)
+    }
+
+    /// Requests through the gateway; see [`Traffic::start`].
+    pub fn traffic(&self, methods: &str, profile: &str) -> Traffic {
+        Traffic::start(&self.gateway, &self.host, methods, profile)
+    }
+
+    /// The route as it stands.
+    pub fn route(&self) -> Route {
+        Route::of(&self.space.get("httproute/web"))
+    }
+
+    /// Every state of the route from now on.
+    pub fn watch_route(&self) -> Watched {
+        Watched::start(&self.space.name, "web")
+    }
+
+    /// A hand on the route: a JSON patch.
+    pub fn patch_route(&self, patch: &Value) {
+        self.space.kubectl(&["patch", "httproute", "web", "--type=json", "-p", &patch.to_string()]);
+    }
+}
+
+/// Prometheus is gone until this is dropped.
+pub struct Outage;
+
+impl Outage {
+    pub fn begin() -> Self {
+        ours("prometheus", &["down"]);
+        Self
+    }
+}
+
+impl Drop for Outage {
+    fn drop(&mut self) {
+        ours("prometheus", &["up"]);
+    }
+}
