@@ -132,14 +132,8 @@ impl Intake {
             });
         };
         self.room(&workload, now)?;
-        let empty;
-        let window = match self.workloads.get(&workload) {
-            Some(kept) => &kept.window,
-            None => {
-                empty = Window::new(self.rules.settings);
-                &empty
-            }
-        };
+        let empty = Window::new(self.rules.settings);
+        let window = self.workloads.get(&workload).map_or(&empty, |kept| &kept.window);
         let score = window.with(event.psi);
         let not_recorded = |why| Refusal::new(Kind::NotRecorded, why);
         let record = Record::of(&event, &workload, at, &score).map_err(not_recorded)?;

@@ -64,6 +64,9 @@ impl Row {
     }
 }
 
+/// None are ever given.
+type Exemplars = HashMap<usize, Exemplar<Vec<(&'static str, &'static str)>, f64>>;
+
 /// Name, help and value of a gauge.
 type Gauge = (&'static str, &'static str, fn(&Figures) -> Option<f64>);
 
@@ -108,7 +111,7 @@ impl Collector for Page {
             for row in &self.rows {
                 let count = row.losses.counts.iter().sum();
                 let buckets: Vec<(f64, u64)> = BOUNDS.into_iter().zip(row.losses.counts).collect();
-                let none: Option<&HashMap<usize, Exemplar<Vec<(&str, &str)>, f64>>> = None;
+                let none: Option<&Exemplars> = None;
                 metric.encode_family(&row.labels())?.encode_histogram(
                     row.losses.sum,
                     count,

@@ -85,7 +85,11 @@ fn canonical(fields: &Map<String, Value>) -> Result<String, String> {
 /// SHA-256 of a text, in lower-case hex.
 #[must_use]
 pub fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = String::with_capacity(64);
+    for byte in Sha256::digest(text.as_bytes()) {
+        hex += &format!("{byte:02x}");
+    }
+    hex
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn rates(answers: &[(&str, bool)]) -> Option<(Vec<f64>, f64)> {
     Some((shares, f64::from(positive) / answers.len() as f64))
 }
 
-/// ρ_bias: the largest over groups of `max(r, 1/r)`, with r = the group's rate of positive answers over that of all;
+/// `ρ_bias`: the largest over groups of `max(r, 1/r)`, with r = the group's rate of positive answers over that of all;
 /// 1 is no bias. Undecided where groups cannot be compared, and where a group has no positive answer, for then the
 /// ratio has no bound.
 #[must_use]
