@@ -18,6 +18,7 @@ pub mod act;
 pub mod api;
 pub mod cli;
 pub mod decide;
+pub mod exporter;
 pub mod ledger;
 pub mod observe;
 pub mod operator;

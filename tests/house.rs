@@ -25,13 +25,28 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("ledger", &["decide"]),
     ("operator", &["api", "observe", "orient", "decide", "act", "ledger"]),
     ("simulate", &["api", "types", "orient", "decide"]),
-    ("cli", &["api", "observe", "orient", "decide", "act", "ledger", "operator", "simulate"]),
+    ("exporter", &["orient", "operator"]),
+    ("cli", &["api", "observe", "orient", "decide", "act", "ledger", "operator", "simulate", "exporter"]),
     ("main", &["cli"]),
 ];
 
 /// Rooms and single files that are pure.
-const PURE: &[&str] =
-    &["api", "orient", "decide", "simulate", "observe/reading", "observe/sample", "observe/workload"];
+const PURE: &[&str] = &[
+    "api",
+    "orient",
+    "decide",
+    "simulate",
+    "observe/reading",
+    "observe/sample",
+    "observe/workload",
+    "exporter/drill",
+    "exporter/event",
+    "exporter/intake",
+    "exporter/json",
+    "exporter/record",
+    "exporter/score",
+    "exporter/window",
+];
 
 /// What of `observe` counts as types of evidence.
 const EVIDENCE: &[&str] = &["reading", "sample", "workload", "Observed"];

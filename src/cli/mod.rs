@@ -1,11 +1,13 @@
 //! The command line: one file a verb. Exit code 64 is a wrong command line, everywhere.
 
 pub mod crds;
+pub mod exporter;
 pub mod judge;
 pub mod ledger;
 pub mod replay;
 pub mod run;
 pub mod simulate;
+pub mod stress;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,10 @@ enum Verb {
     Judge(judge::Judge),
     /// A story or a trace through the decision code, in a cluster in memory
     Simulate(simulate::Simulate),
+    /// Takes evidence events, and exposes Ω, Ψ and CVaR
+    Exporter(exporter::ExporterArgs),
+    /// Good, malformed and hostile events to an exporter
+    Stress(stress::Stress),
     /// The ledger: make keys, verify
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -61,6 +67,8 @@ pub fn main() -> ExitCode {
             Verb::Replay(verb) => verb.run(),
             Verb::Judge(verb) => verb.run(),
             Verb::Simulate(verb) => verb.run(),
+            Verb::Exporter(verb) => verb.run().await,
+            Verb::Stress(verb) => verb.run().await,
             Verb::Ledger(verb) => verb.run().await,
             Verb::Crds => match crds::render() {
                 Ok(text) => {

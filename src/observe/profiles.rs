@@ -49,7 +49,7 @@ fn cpu() -> SignalDefinition {
     signal(format!("sum({used} and on (pod) {asked}) / sum({asked} and on (pod) {used})"))
 }
 
-/// The profiles that every operator knows: `default`, `omega`, `http`, `gateway`.
+/// The profiles that every operator knows: `default`, `omega`, `sigma`, `http`, `gateway`.
 #[must_use]
 pub fn shipped() -> BTreeMap<String, Profile> {
     let profile = |signals: Vec<(&str, SignalDefinition)>| -> Profile {
@@ -83,6 +83,22 @@ pub fn shipped() -> BTreeMap<String, Profile> {
                 ("omega", omega("symbios_omega_score")),
                 ("psi", omega("symbios_psi_score")),
                 ("cvar", omega("symbios_cvar_score")),
+            ]),
+        ),
+        // Of its own and not in `omega`: a signal that is named and not there holds the gate.
+        (
+            "sigma".to_owned(),
+            profile(vec![
+                ("cpu", cpu()),
+                ("omega", omega("symbios_omega_score")),
+                ("psi", omega("symbios_psi_score")),
+                ("cvar", omega("symbios_cvar_score")),
+                ("ece", omega("symbios_ece")),
+                ("rhoBias", omega("symbios_rho_bias")),
+                ("fairness", omega("symbios_fairness")),
+                ("consent", omega("symbios_consent")),
+                ("ecoKg", omega("symbios_eco_kg")),
+                ("rho", omega("symbios_rho")),
             ]),
         ),
         (

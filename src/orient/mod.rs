@@ -4,6 +4,7 @@
 //! that a picture is bit for bit the same on another machine.
 
 pub mod adapt;
+pub mod beta;
 pub mod capacity;
 pub mod comparison;
 pub mod consistency;
@@ -16,6 +17,7 @@ pub mod kalman;
 pub mod local;
 pub mod omega;
 pub mod original;
+pub mod outcomes;
 pub mod paired;
 pub mod queue;
 pub mod ready;

@@ -90,10 +90,11 @@ fn resampled(sorted: &[f64], drawn: &[u32], k: f64) -> f64 {
     sum / k
 }
 
-const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
+/// The step of `SplitMix64`.
+pub(super) const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The output function of `SplitMix64` (Steele, Lea & Flood 2014): chance without a source of chance.
-fn mixed(state: u64) -> u64 {
+pub(super) fn mixed(state: u64) -> u64 {
     let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
