@@ -89,7 +89,7 @@ fn step_once(index: u64, step: &Step) -> Replayed {
     {
         (decision, fields) = (released, Vec::new());
     }
-    let why = format!("{:?}", decision.reason);
+    let why = decision.reason.as_str();
     Replayed {
         index,
         id: step.id.clone(),
@@ -102,7 +102,7 @@ fn step_once(index: u64, step: &Step) -> Replayed {
 fn step_differences(step: &Step, decision: &league::Decision) -> Vec<&'static str> {
     [
         ("plan", step.plan != decision.plan),
-        ("why", step.why != format!("{:?}", decision.reason)),
+        ("why", step.why != decision.reason.as_str()),
         ("reasoning", step.reasoning != decision.reasoning),
         ("id", step.id != decision.id),
     ]

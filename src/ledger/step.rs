@@ -129,7 +129,7 @@ impl Step {
             id: decision.id.clone(),
             attest: attest.map(str::to_owned),
             plan: decision.plan.clone(),
-            why: format!("{:?}", decision.reason),
+            why: decision.reason.as_str().to_owned(),
             reasoning: decision.reasoning.clone(),
             policy_version: decision.policy_version,
             subject: touched.subject(),

@@ -18,8 +18,8 @@
 //! **Without a route** the challenger gets `max(1, round(weight · champion's replicas))` replicas behind the one
 //! Service: no shadow, and a share that depends on how the Service balances.
 
+mod borrowed;
 mod draft;
-mod release;
 mod situation;
 mod stages;
 mod traffic;
@@ -38,7 +38,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod watch_tests;
 
-pub use release::{AT_REST, borrows, release, runs};
+pub use borrowed::{borrows, end, runs};
 pub use situation::{
     Contestant, Decision, Memory, Plan, Reason, Revision, Route, Rule, Situation, Split, Stage, Who,
 };

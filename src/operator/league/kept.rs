@@ -73,7 +73,7 @@ impl Kept {
             since: memory.since.map(|at| at.to_string()).unwrap_or_default(),
             samples: if memory.stage.running() { side.requests.max(0.0) as u64 } else { 0 },
             run: memory.run.clone(),
-            reason: format!("{:?}", decision.reason),
+            reason: decision.reason.as_str().to_owned(),
             message,
             champion_template: memory.champion_template.clone(),
             challenger_template: memory.challenger_template.clone(),

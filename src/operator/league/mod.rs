@@ -110,7 +110,7 @@ pub async fn decide(
         if let Some(Err(observe::Trouble { why, passes: true })) = &seen.route {
             return Err(TurnError::Api(why.clone()));
         }
-        let decision = league::release(&situation).unwrap_or_else(|| forgotten(&situation));
+        let decision = league::end(&situation);
         let touched = seen.touched(world, &situation, &decision.plan);
         return Ok(Some(Ready { situation, decision, touched }));
     }
@@ -126,15 +126,6 @@ fn settled(kept: &Kept, seen: &Seen) -> league::Memory {
         Some(pending) if seen.bears(pending.kind, &pending.name, &pending.id) => pending.next.clone(),
         _ => kept.memory.clone(),
     }
-}
-
-/// Nothing is left to give back: whoever changed the route or the replicas has them already.
-fn forgotten(situation: &Situation) -> Decision {
-    let memory = league::Memory { expected: None, expected_replicas: None, ..situation.memory.clone() };
-    let mut decision = league::decide(&Situation { paused: Some("ended".into()), ..situation.clone() });
-    decision.plan = Plan::Nothing;
-    decision.next = memory;
-    decision
 }
 
 /// The situation without evidence.
