@@ -35,9 +35,14 @@ pub fn run(program: &str, arguments: &[&str], input: Option<&str>) -> Result<Str
     }
 }
 
-/// One of the cluster's own commands: `cluster`, `prometheus`, `install`.
+/// One of the cluster's own commands: `cluster`, `prometheus`, `gateway`, `install`.
+pub fn try_ours(command: &str, arguments: &[&str]) -> Result<String, String> {
+    run(&format!("{}/{command}", e2e()), arguments, None)
+}
+
+/// The same; a failure ends the scenario.
 pub fn ours(command: &str, arguments: &[&str]) -> String {
-    run(&format!("{}/{command}", e2e()), arguments, None).unwrap()
+    try_ours(command, arguments).unwrap()
 }
 
 /// A scenario's own namespace, removed when the scenario ends.

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::{ours, present, run, until};
+use crate::cluster::{ours, run, until};
 use crate::league::route::Route;
-use crate::league::{Arena, CHALLENGER, CHAMPION};
+use crate::league::{Arena, CHALLENGER, CHAMPION, reachable};
 
 /// Sets the weights of the first rule, in one write.
 fn weigh(arena: &Arena, champion: u32, challenger: u32) {
@@ -25,7 +25,7 @@ fn answering(arena: &Arena) {
 
 #[test]
 fn a_route_divides_requests_by_weight_and_survives_the_gateways_death() {
-    if !present() {
+    if !reachable() {
         return;
     }
     let arena = Arena::with_equals("e2e-weight");
@@ -64,7 +64,7 @@ fn a_route_divides_requests_by_weight_and_survives_the_gateways_death() {
 
 #[test]
 fn an_appended_rule_mirrors_reads_and_nothing_else() {
-    if !present() {
+    if !reachable() {
         return;
     }
     let arena = Arena::with_equals("e2e-mirror");
@@ -116,7 +116,7 @@ fn asked(query: &str) -> Option<f64> {
 
 #[test]
 fn a_fault_set_live_shows_on_its_side_alone_and_each_side_is_measured_apart() {
-    if !present() {
+    if !reachable() {
         return;
     }
     let arena = Arena::with_equals("e2e-sides");
