@@ -13,6 +13,7 @@ mod acts;
 mod audit;
 mod evidence;
 mod gateway;
+mod leagues;
 mod process;
 mod respect;
 mod retune;
