@@ -35,7 +35,7 @@ impl Stage {
         let (clock, script) = Clock::scripted("2030-01-01T00:00:00Z".parse().unwrap());
         let exporter = Arc::new(Exporter::new(rules, archive, rate, clock));
         let bounds =
-            Bounds { connections: 8, read: Duration::from_millis(300), life: Duration::from_secs(5) };
+            Bounds { connections: 8, read: Duration::from_millis(300), life: Duration::from_secs(600) };
         let address = "127.0.0.1:0".parse().unwrap();
         let server = Server::start(address, Arc::clone(&exporter), bounds).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();

@@ -49,7 +49,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { connections: 64, read: Duration::from_secs(10), life: Duration::from_secs(300) }
+        Self { connections: 64, read: Duration::from_secs(10), life: Duration::from_secs(60) }
     }
 }
 

@@ -211,6 +211,8 @@ async fn slow_and_silent_clients_are_let_go_and_others_are_served() {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
     }
+    let idle = raw(&stage, &[b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"], Duration::ZERO).await;
+    assert!(idle.ends_with("ok\n"), "closed while it waited for the next request: {idle}");
     let rest = Duration::from_millis(120);
     let head =
         raw(&stage, &[b"POST /v1/evid", b"ence HT", b"TP/1.1\r\n", b"Host: x\r\n", b"X: y\r\n"], rest).await;
