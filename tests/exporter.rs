@@ -32,10 +32,12 @@ impl Stage {
     }
 
     async fn with(rules: Rules, archive: Option<Archive>, rate: u32) -> Self {
+        Self::bounded(rules, archive, rate, Bounds::default()).await
+    }
+
+    async fn bounded(rules: Rules, archive: Option<Archive>, rate: u32, bounds: Bounds) -> Self {
         let (clock, script) = Clock::scripted("2030-01-01T00:00:00Z".parse().unwrap());
         let exporter = Arc::new(Exporter::new(rules, archive, rate, clock));
-        let bounds =
-            Bounds { connections: 8, read: Duration::from_millis(300), life: Duration::from_secs(600) };
         let address = "127.0.0.1:0".parse().unwrap();
         let server = Server::start(address, Arc::clone(&exporter), bounds).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();

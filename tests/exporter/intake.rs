@@ -6,6 +6,7 @@ use std::time::Duration;
 use matverse::exporter::archive::Archive;
 use matverse::exporter::intake::Rules;
 use matverse::exporter::record::sha256;
+use matverse::exporter::server::Bounds;
 use matverse::exporter::window::Settings;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -195,7 +196,8 @@ async fn workloads_are_bounded() {
 
 #[tokio::test]
 async fn slow_and_silent_clients_are_let_go_and_others_are_served() {
-    let stage = Stage::new().await;
+    let bounds = Bounds { connections: 8, read: Duration::from_secs(1), life: Duration::from_secs(600) };
+    let stage = Stage::bounded(rules(), None, 1000, bounds).await;
     let silent: Vec<TcpStream> = {
         let mut all = Vec::new();
         for _ in 0..7 {
@@ -213,7 +215,7 @@ async fn slow_and_silent_clients_are_let_go_and_others_are_served() {
     }
     let idle = raw(&stage, &[b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"], Duration::ZERO).await;
     assert!(idle.ends_with("ok\n"), "closed while it waited for the next request: {idle}");
-    let rest = Duration::from_millis(120);
+    let rest = Duration::from_millis(400);
     let head =
         raw(&stage, &[b"POST /v1/evid", b"ence HT", b"TP/1.1\r\n", b"Host: x\r\n", b"X: y\r\n"], rest).await;
     assert!(!head.starts_with("HTTP/1.1 200"), "{head}");
