@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use league::{Contestant, League, RouteRef};
-pub use status::{GateStatus, LeagueStatus, LearnedStatus, OmegaGateStatus};
+pub use status::{AdmittedStatus, GateStatus, LeagueStatus, LearnedStatus, OmegaGateStatus};
 
 use super::rules::{CONFIG_NAME, not_yet, rules};
 use super::scaling::IMMUTABLE_TARGET;
@@ -47,6 +47,10 @@ use super::shared::{SignalSpec, TargetRef};
         "!has(self.league) || self.league.champion.deployment == self.targetRef.name",
         "the champion must be the Deployment that targetRef names",
     ),
+    (
+        "!has(self.sigmaGuard) || self.sigmaGuard.minSamples <= self.evidence.windowSize",
+        "sigmaGuard.minSamples must not exceed evidence.windowSize",
+    ),
 ])))]
 pub struct OmegaGateSpec {
     /// The workload; cannot be changed.
@@ -63,11 +67,9 @@ pub struct OmegaGateSpec {
     pub thresholds: Thresholds,
     /// Bounds of the ethics gates; each counts only where its signal is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-validations" = not_yet("false", "sigmaGuard", "leave it out: the thresholds still hold")))]
     pub sigma_guard: Option<SigmaGuard>,
     /// Bounds of the growth gates; each counts only where its signals are named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-validations" = not_yet("false", "growth", "leave it out: the thresholds still hold")))]
     pub growth: Option<Growth>,
     /// Length of one evaluation, in seconds.
     #[serde(default = "fifteen")]
@@ -85,8 +87,6 @@ pub struct OmegaGateSpec {
     pub antifragile: Antifragile,
     /// What a failed gate asks for.
     #[serde(default)]
-    #[schemars(extend("x-kubernetes-validations" =
-        not_yet("self != 'Rollback'", "onFail: Rollback", "use Block or Quarantine")))]
     pub on_fail: OnFail,
     /// Rest between acts of the gate, in seconds.
     #[serde(default = "five_minutes")]
@@ -248,7 +248,7 @@ pub struct SigmaGuard {
     /// Smallest fairness.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub fairness_min: f64,
-    /// Largest contractivity.
+    /// Largest contractivity; it must be below 1 whatever stands here.
     #[schemars(range(min = 0.0, max = 10.0))]
     pub rho_max: f64,
     /// Whether consent must be 1.
@@ -256,7 +256,7 @@ pub struct SigmaGuard {
     /// Largest footprint in kg.
     #[schemars(range(min = 0.0, max = 1e9))]
     pub eco_max_kg: f64,
-    /// Samples below which nothing is decided; 0 = the evidence's own.
+    /// Samples below which nothing is decided, at most `evidence.windowSize`; 0 = the evidence's own.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub min_samples: u32,
 }
@@ -294,11 +294,22 @@ pub struct Growth {
     /// Smallest CAOS⁺ φ.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub caos_phi_min: f64,
+    /// Smallest Agápe; without it that gate is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub agape_min: Option<f64>,
 }
 
 impl Default for Growth {
     fn default() -> Self {
-        Self { delta_linf_min: 0.02, sr_min: 0.80, g_min: 0.85, oci_min: 0.80, caos_phi_min: 0.0 }
+        Self {
+            delta_linf_min: 0.02,
+            sr_min: 0.80,
+            g_min: 0.85,
+            oci_min: 0.80,
+            caos_phi_min: 0.0,
+            agape_min: None,
+        }
     }
 }
 
@@ -355,7 +366,7 @@ pub enum OnFail {
     Block,
     /// Treats a hard failure as a quarantine.
     Quarantine,
-    /// Asks for a rollback.
+    /// Blocks, and asks what refers to it for a rollback.
     Rollback,
 }
 

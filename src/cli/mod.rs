@@ -2,6 +2,7 @@
 
 pub mod crds;
 pub mod exporter;
+pub mod gate;
 pub mod judge;
 pub mod ledger;
 pub mod replay;
@@ -30,6 +31,9 @@ enum Verb {
     Crds,
     /// Readings in, decisions out, line by line, with no cluster
     Replay(replay::Replay),
+    /// Gates: evaluate one
+    #[command(subcommand)]
+    Gate(gate::GateCommand),
     /// A challenger against a baseline, on two columns of numbers
     Judge(judge::Judge),
     /// A story or a trace through the decision code, in a cluster in memory
@@ -65,6 +69,7 @@ pub fn main() -> ExitCode {
         match cli.verb {
             Verb::Run(verb) => run::main(verb).await,
             Verb::Replay(verb) => verb.run(),
+            Verb::Gate(verb) => verb.run().await,
             Verb::Judge(verb) => verb.run(),
             Verb::Simulate(verb) => verb.run(),
             Verb::Exporter(verb) => verb.run().await,

@@ -3,7 +3,7 @@
 //! What a query answers is made into a reading before it comes here; here it is shown that no such reading,
 //! and no absence of one, ever counts as a pass.
 
-use super::gate::{GateAnswer, Pass, evaluate};
+use super::gate::{EarlierLinf, GateAnswer, Pass, evaluate};
 use super::situation::Action;
 use super::testing::{Story, at, expect};
 use super::{GateSituation, GateView};
@@ -23,6 +23,7 @@ fn situation(readings: Readings, samples: u32) -> GateSituation {
         samples,
         revision_started_at: Some(at(-600)),
         pole: None,
+        earlier_linf: EarlierLinf::None,
         paused: false,
     }
 }

@@ -1,19 +1,46 @@
 //! The OmegaGate: is the evidence good enough to admit what it speaks of?
 //!
 //! ```text
-//!  readings ─► psi, cvar, theta (hard) · omega (soft) ─► Admit | Quarantine | Block | Unknown
+//!  readings ─► Σ-Guard ─► growth ─► psi, cvar, theta (all hard) ─► omega (soft) ─► Admit | Quarantine | Block | Unknown
 //! ```
 //!
+//! The gates of Σ-Guard and growth are there only where they are asked for: by their block of the spec, or by a
+//! signal of theirs.
+//!
 //! Aggregation is non-compensatory: one hard failure blocks, whatever the rest; one unknown never admits.
+
+mod bounds;
+mod earlier;
+mod evidence;
+mod growth;
+mod guard;
+mod rows;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use earlier::{EarlierLinf, Failing, earlier_linf, fault, remember};
+pub use growth::{champion_linf, linf_of};
+pub use guard::is_guard;
+pub use rows::Needs;
+
+use self::bounds::Bounds;
+use self::evidence::{Found, NOT_NAMED, Silent};
+use self::rows::judge;
 use super::situation::GateView;
-use super::view::{seconds, short};
+use super::view::short;
 use crate::api::gate::{GateStatus, OmegaFormula, OmegaGateSpec, OnFail};
-use crate::observe::reading::{Reading, Readings, SignalName, Use};
+use crate::observe::reading::{Readings, SignalName};
 use crate::orient::omega;
+
+/// Whether some gate is made of a signal of that name.
+#[must_use]
+pub fn uses(signal: &str) -> bool {
+    ["omega", "psi", "cvar", "latency"].contains(&signal)
+        || is_guard(signal)
+        || growth::signals().any(|name| name == signal)
+        || signal.starts_with("agape.")
+}
 
 /// Everything a gate's decision may depend on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +60,9 @@ pub struct GateSituation {
     /// Only the canon form of Ω uses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pole: Option<f64>,
+    /// The L∞ that this one must grow beyond: the champion's, or that of what was admitted before.
+    #[serde(default)]
+    pub earlier_linf: EarlierLinf,
     /// Whether the gate is paused.
     pub paused: bool,
 }
@@ -104,7 +134,8 @@ impl Pass {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GateResult {
-    /// `psi`, `cvar`, `theta` or `omega`.
+    /// `ece`, `rhoBias`, `fairness`, `consent`, `ecoKg`, `rho`, `sr`, `g`, `oci`, `deltaLinf`, `caosPhi`, `agape`,
+    /// `score`, `psi`, `cvar`, `theta` or `omega`.
     pub name: String,
     /// The value, where it may be believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +184,9 @@ pub struct GateDecision {
     /// Θ̂, where it may be believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub theta: Option<f64>,
+    /// L∞, where it may be believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linf: Option<f64>,
     /// Samples of evidence since the rollout.
     pub samples: u32,
     /// Each gate, in order.
@@ -161,35 +195,36 @@ pub struct GateDecision {
     pub reasoning: String,
 }
 
-/// Evaluates the four threshold gates.
+/// Evaluates every gate that is asked for.
 #[must_use]
 pub fn evaluate(situation: &GateSituation) -> GateDecision {
-    let thresholds = &situation.spec.thresholds;
+    let bounds = Bounds::of(situation);
+    let share = |name: &SignalName| situation.within(name, situation.spec.evidence.min_samples, (0.0, 1.0));
     let latency = situation.evidence(&SignalName::LATENCY);
-    let psi = situation.evidence(&SignalName::PSI);
-    let cvar = situation.evidence(&SignalName::CVAR);
+    let (psi, cvar) = (share(&SignalName::PSI), share(&SignalName::CVAR));
     let theta =
         latency.clone().and_then(|ms| omega::theta(ms).ok_or(Silent::Unknown(format!("latency {ms} ms"))));
-    let whole = situation.omega(&psi, &cvar, &theta);
+    let whole = situation.omega(&bounds, &psi, &cvar, &theta);
 
-    let mut gates = vec![
-        judge("psi", &psi, thresholds.psi_min, Better::Higher),
-        judge("cvar", &cvar, thresholds.cvar_max, Better::Lower),
-        judge("theta", &theta, thresholds.theta_min, Better::Higher),
-        judge("omega", &whole, thresholds.omega_min, Better::Higher),
-    ];
-    if let (Ok(ms), Pass::Yes | Pass::No) = (&latency, gates[2].pass) {
-        gates[2].reason =
-            format!("{} ms, limit {} ms", short(*ms), short(latency_limit(thresholds.theta_min)));
+    let mut gates = guard::rows(situation, &bounds);
+    let (grown, linf) = growth::rows(situation, &bounds, &guard::ethics(&gates));
+    gates.extend(grown);
+    gates.push(judge("psi", &psi, bounds.psi_min));
+    gates.push(judge("cvar", &cvar, bounds.cvar_max));
+    let mut row = judge("theta", &theta, bounds.theta_min);
+    if let (Ok(ms), Pass::Yes | Pass::No) = (&latency, row.pass) {
+        row.reason = format!("{} ms, limit {} ms", short(*ms), short(latency_limit(bounds.theta_min)));
     }
+    gates.push(row);
+    gates.push(judge("omega", &whole, bounds.omega_min));
     let (decision, reasoning) = aggregate(situation, &gates);
-    let value = |i: usize| gates[i].value;
     GateDecision {
         decision,
-        psi: value(0),
-        cvar: value(1),
-        theta: value(2),
-        omega: value(3),
+        psi: psi.ok(),
+        cvar: cvar.ok(),
+        theta: theta.ok(),
+        omega: whole.ok(),
+        linf,
         samples: situation.samples,
         reasoning,
         gates,
@@ -235,82 +270,33 @@ fn aggregate(situation: &GateSituation, gates: &[GateResult]) -> (GateAnswer, St
     }
 }
 
-/// Why a gate has no value.
-#[derive(Clone, Debug, PartialEq)]
-enum Silent {
-    /// Nobody named its signals.
-    Off,
-    /// Named, and not to be believed.
-    Unknown(String),
-}
-
-#[derive(Clone, Copy)]
-enum Better {
-    Higher,
-    Lower,
-}
-
 impl GateSituation {
-    /// The value of a signal, if it is named, fresh, from after the rollout, and there is enough of it.
-    fn evidence(&self, name: &SignalName) -> Result<f64, Silent> {
-        let reading: &Reading = self.readings.get(name).ok_or(Silent::Off)?;
-        let unknown = |why: String| Err(Silent::Unknown(why));
-        let Some((value, sampled_at)) = reading.fresh().filter(|_| reading.supports(Use::Other)) else {
-            return unknown(format!("{name} is {}", reading.state()));
-        };
-        if !value.is_finite() {
-            return unknown(format!("{name} is no number"));
-        }
-        if let Some(rollout) = self.revision_started_at
-            && sampled_at < rollout
-        {
-            let age = seconds(rollout, sampled_at);
-            return unknown(format!("{name} was sampled {} s before the rollout", short(age)));
-        }
-        let least = self.spec.evidence.min_samples;
-        if self.samples < least {
-            return unknown(format!("{} of {least} samples", self.samples));
-        }
-        Ok(value)
-    }
-
     /// Ω: read where it is named, else computed where its parts are; the smaller where both disagree.
-    fn omega(
-        &self,
-        psi: &Result<f64, Silent>,
-        cvar: &Result<f64, Silent>,
-        theta: &Result<f64, Silent>,
-    ) -> Result<f64, Silent> {
+    fn omega(&self, bounds: &Bounds, psi: &Found<f64>, cvar: &Found<f64>, theta: &Found<f64>) -> Found<f64> {
         let computed = match self.spec.omega.formula {
-            OmegaFormula::Exporter => self.exporter(psi, cvar),
-            OmegaFormula::Canon => self.canon(psi, cvar, theta),
+            OmegaFormula::Exporter => self.exporter(bounds, psi, cvar),
+            OmegaFormula::Canon => self.canon(bounds, psi, cvar, theta),
         };
         let read = match self.evidence(&SignalName::OMEGA) {
-            Err(Silent::Off) => return computed,
+            Err(Silent::Off(_)) => return computed,
             other => other?,
         };
         let settled = omega::settle(Some(read), computed.ok());
         settled.map(|omega| omega.value).ok_or_else(|| Silent::Unknown("omega is no number".into()))
     }
 
-    fn exporter(&self, psi: &Result<f64, Silent>, cvar: &Result<f64, Silent>) -> Result<f64, Silent> {
-        if matches!(psi, Err(Silent::Off)) || matches!(cvar, Err(Silent::Off)) {
-            return Err(Silent::Off);
+    fn exporter(&self, bounds: &Bounds, psi: &Found<f64>, cvar: &Found<f64>) -> Found<f64> {
+        if matches!(psi, Err(Silent::Off(_))) || matches!(cvar, Err(Silent::Off(_))) {
+            return Err(NOT_NAMED);
         }
-        let form = &self.spec.omega;
         let (psi, cvar) = (psi.clone()?, cvar.clone()?);
-        omega::exporter(psi, cvar, form.psi_weight, form.cvar_penalty)
+        omega::exporter(psi, cvar, self.spec.omega.psi_weight, bounds.cvar_penalty)
             .ok_or_else(|| Silent::Unknown("omega is no number".into()))
     }
 
-    fn canon(
-        &self,
-        psi: &Result<f64, Silent>,
-        cvar: &Result<f64, Silent>,
-        theta: &Result<f64, Silent>,
-    ) -> Result<f64, Silent> {
-        if [psi, cvar, theta].iter().any(|part| matches!(part, Err(Silent::Off))) {
-            return Err(Silent::Off);
+    fn canon(&self, bounds: &Bounds, psi: &Found<f64>, cvar: &Found<f64>, theta: &Found<f64>) -> Found<f64> {
+        if [psi, cvar, theta].iter().any(|part| matches!(part, Err(Silent::Off(_)))) {
+            return Err(NOT_NAMED);
         }
         let (psi, cvar, theta) = (psi.clone()?, cvar.clone()?, theta.clone()?);
         let w = &self.spec.omega.weights;
@@ -324,7 +310,7 @@ impl GateSituation {
         }
         // Unchecked is not a value. It does not matter where both extremes fall on the same side.
         let (least, most) = (with(0.0)?, with(1.0)?);
-        let bound = self.spec.thresholds.omega_min;
+        let bound = bounds.omega_min;
         if least >= bound || most < bound {
             return Ok(least);
         }
@@ -332,32 +318,10 @@ impl GateSituation {
     }
 }
 
-/// Holds one value to its bound.
-fn judge(name: &str, value: &Result<f64, Silent>, threshold: f64, better: Better) -> GateResult {
-    let result = |value, margin, pass, reason| GateResult {
-        name: name.to_owned(),
-        value,
-        threshold,
-        margin,
-        pass,
-        reason,
-    };
-    match value {
-        Err(Silent::Off) => result(None, None, Pass::Off, "its signals are not named".into()),
-        Err(Silent::Unknown(why)) => result(None, None, Pass::Unknown, why.clone()),
-        Ok(value) => {
-            let (margin, sign) = match better {
-                Better::Higher => (value - threshold, '≥'),
-                Better::Lower => (threshold - value, '≤'),
-            };
-            // Written so that NaN fails.
-            let pass = if margin >= 0.0 { Pass::Yes } else { Pass::No };
-            let reason = format!("{} needs {sign} {}", short(*value), short(threshold));
-            result(Some(*value), Some(margin), pass, reason)
-        }
-    }
-}
-
+#[cfg(test)]
+mod fail_open_tests;
+#[cfg(test)]
+mod guard_growth_tests;
 #[cfg(test)]
 #[path = "gate_tests.rs"]
 mod tests;

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::decide::testing::at;
+use crate::observe::reading::Reading;
 
 fn fresh(value: f64) -> Reading {
     Reading::Fresh { value, sampled_at: at(-5) }
@@ -23,6 +24,7 @@ fn good() -> GateSituation {
         samples: 212,
         revision_started_at: Some(at(-600)),
         pole: None,
+        earlier_linf: EarlierLinf::None,
         paused: false,
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::behavior;
-use crate::api::gate::{OmegaGateSpec, OnFail};
+use crate::api::gate::OmegaGateSpec;
 use crate::api::scaling::{CapacityModel, Enforcement, MatVerseScalingSpec, RollbackVia};
 use crate::api::shared::{SignalSpec, TargetRef};
 
@@ -84,10 +84,7 @@ pub fn refused_gate(spec: &OmegaGateSpec) -> Vec<String> {
     let mut why = Vec::new();
     for (given, field, way_out) in [
         (spec.steer.is_some(), "spec.steer", "remove it"),
-        (spec.growth.is_some(), "spec.growth", "remove it; the four thresholds are served"),
-        (spec.sigma_guard.is_some(), "spec.sigmaGuard", "remove it; the four thresholds are served"),
         (spec.antifragile.learn, "spec.antifragile.learn: true", "use false"),
-        (spec.on_fail == OnFail::Rollback, "spec.onFail: Rollback", "use Block or Quarantine"),
     ] {
         if given {
             why.push(format!("{field} is not served by this version; {way_out}"));
@@ -111,6 +108,9 @@ pub fn refused_gate(spec: &OmegaGateSpec) -> Vec<String> {
     }
     if spec.evidence.min_samples > spec.evidence.window_size {
         why.push("spec.evidence.minSamples: must not exceed spec.evidence.windowSize".into());
+    }
+    if spec.sigma_guard.as_ref().is_some_and(|guard| guard.min_samples > spec.evidence.window_size) {
+        why.push("spec.sigmaGuard.minSamples: must not exceed spec.evidence.windowSize".into());
     }
     target(&spec.target_ref, &mut why);
     signals("spec.evidence.signals", &spec.evidence.signals, &mut why);
@@ -218,14 +218,15 @@ mod tests {
         );
         assert_eq!(league(&json!({"deployment": "web", "service": "a", "port": 80})), Vec::<String>::new());
         only(&gate(&json!({"steer": {}})), "spec.steer");
-        only(&gate(&json!({"growth": {}})), "spec.growth");
-        only(&gate(&json!({"sigmaGuard": {}})), "spec.sigmaGuard");
         only(&gate(&json!({"antifragile": {"learn": true}})), "spec.antifragile.learn: true");
-        only(&gate(&json!({"onFail": "Rollback"})), "spec.onFail: Rollback");
+        only(&gate(&json!({"sigmaGuard": {"minSamples": 201}})), "spec.sigmaGuard.minSamples");
+        let served = json!({"sigmaGuard": {}, "growth": {"agapeMin": 0.5}, "onFail": "Rollback"});
+        assert_eq!(gate(&served), Vec::<String>::new());
         only(&gate(&json!({"omega": {"weights": {"psi": 0.9}}})), "spec.omega.weights");
         only(&gate(&json!({"evidence": {"minSamples": 300}})), "spec.evidence.minSamples");
         only(&gate(&json!({"targetRef": {"name": "web", "apiVersion": "v1"}})), "spec.targetRef");
-        let every = gate(&json!({"steer": {}, "growth": {}, "onFail": "Rollback"}));
+        let every =
+            gate(&json!({"steer": {}, "antifragile": {"learn": true}, "evidence": {"minSamples": 300}}));
         assert_eq!(every.len(), 3, "every mistake is said at once: {every:?}");
     }
 }

@@ -3,8 +3,12 @@
 //! A [`Situation`] is complete: it is recorded with every intent, so that the same decision can be made again
 //! from the record alone.
 
+mod gate;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use gate::{GateFault, GateView};
 
 use crate::api::scaling::{MatVerseScalingSpec, Mode};
 use crate::observe::Observed;
@@ -42,24 +46,11 @@ pub struct Situation {
     pub memory: Memory,
     /// What the gate that the resource refers to says.
     pub gate: GateView,
+    /// What that gate holds against the revision, where it blocks and asks for a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate_fault: Option<GateFault>,
     /// What the operator may do at all.
     pub standing: Standing,
-}
-
-/// The gate's limit on a decision.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum GateView {
-    /// No gate is referred to.
-    #[default]
-    None,
-    /// All gates hold.
-    Admit,
-    /// Hard rules hold, Ω is low: no ScaleDown, no Retune.
-    Quarantine,
-    /// A hard rule is violated: only Rollback and ScaleUp.
-    Block,
-    /// Insufficient evidence, or the gate does not exist: as if readings were missing for Retune and ScaleDown.
-    Unknown,
 }
 
 /// What the operator may do at all.
@@ -391,6 +382,17 @@ pub enum Proof {
         /// Samples behind it.
         samples: u32,
         /// First bad sample.
+        onset: Timestamp,
+    },
+    /// A gate that asks for a rollback blocks the revision, and let the one before it pass.
+    Gate {
+        /// The hard gates that fail.
+        gates: Vec<String>,
+        /// Samples of evidence since the rollout.
+        samples: u32,
+        /// Evaluations in a row in which one failed.
+        turns: u32,
+        /// First evidence of the trouble.
         onset: Timestamp,
     },
     /// The rollout itself fails.

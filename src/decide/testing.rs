@@ -85,6 +85,7 @@ impl Story {
             },
             memory: Memory { revision: Some("7d9f".into()), ..Memory::default() },
             gate: GateView::None,
+            gate_fault: None,
             standing: Standing { ledger_available: true, namespace_may_act: true, ..Standing::default() },
         };
         Self { s }

@@ -295,7 +295,15 @@ pub struct GateChange {
     pub reason: String,
     /// Each value that was compared.
     pub values: Vec<GateValue>,
+    /// What the entry attests beside: [`ETHICS_ATTEST`], [`GATE_FAIL`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attest: Vec<String>,
 }
+
+/// The gate judged by a rule of the Σ-Guard; its value stands among the values.
+pub const ETHICS_ATTEST: &str = "ETHICS_ATTEST";
+/// The gate does not admit.
+pub const GATE_FAIL: &str = "GATE_FAIL";
 
 /// One compared value of a gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

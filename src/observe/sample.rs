@@ -89,7 +89,11 @@ fn range(name: &str) -> (f64, f64) {
         "throughput" | "ecoKg" | "rho" => (0.0, f64::MAX),
         "beta" => (0.0, 2.0),
         "rhoBias" => (1.0, f64::MAX),
-        other if ["sr.", "oci.", "g.", "caos.", "linf.", "score."].iter().any(|p| other.starts_with(p)) => {
+        other
+            if ["sr.", "oci.", "g.", "caos.", "linf.", "score.", "agape."]
+                .iter()
+                .any(|p| other.starts_with(p)) =>
+        {
             (0.0, 1.0)
         }
         _ => (f64::MIN, f64::MAX),

@@ -56,6 +56,9 @@ pub struct Offline {
     pub pools: BTreeMap<String, PoolConfig>,
 }
 
+/// Sources and profiles: what evidence is read from.
+pub type Reading = (BTreeMap<String, SourceConfig>, BTreeMap<String, Profile>);
+
 /// A budget of replicas that several workloads share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
@@ -141,6 +144,19 @@ impl Config {
         }
         let parts = Offline { profiles: walk.profiles(&root), pools: walk.pools(&root["pools"]) };
         if walk.errors.is_empty() { Ok(parts) } else { Err(ConfigErrors(walk.errors)) }
+    }
+
+    /// Sources and profiles alone, for what reads evidence and records nothing; the rest may be left out.
+    ///
+    /// # Errors
+    /// Every mistake that is in them.
+    pub fn reading(text: &str) -> Result<Reading, ConfigErrors> {
+        let root: Value =
+            serde_saphyr::from_str(text).map_err(|e| ConfigErrors(vec![format!("no YAML: {e}")]))?;
+        let mut walk = Walk::default();
+        walk.known("", &root, &KEYS);
+        let reading = (walk.sources(&root), walk.profiles(&root));
+        if walk.errors.is_empty() { Ok(reading) } else { Err(ConfigErrors(walk.errors)) }
     }
 
     /// Whether a resource of a namespace may act.
@@ -274,12 +290,7 @@ impl Walk {
 
     fn config(&mut self, root: &Value) -> Config {
         self.known("", root, &KEYS);
-        let mut sources = BTreeMap::new();
-        for (name, value) in self.map("sources", &root["sources"]) {
-            if let Some(source) = self.source(&format!("sources.{name}"), value) {
-                sources.insert(name.clone(), source);
-            }
-        }
+        let sources = self.sources(root);
         match self.text("hpa", &root["hpa"], "Refuse").as_str() {
             "Refuse" => {}
             "Floor" => self.wrong(
@@ -309,6 +320,16 @@ impl Walk {
             concurrency: usize::try_from(self.number("concurrency", &root["concurrency"], 8, 1..=1024))
                 .unwrap_or(8),
         }
+    }
+
+    fn sources(&mut self, root: &Value) -> BTreeMap<String, SourceConfig> {
+        let mut sources = BTreeMap::new();
+        for (name, value) in self.map("sources", &root["sources"]) {
+            if let Some(source) = self.source(&format!("sources.{name}"), value) {
+                sources.insert(name.clone(), source);
+            }
+        }
+        sources
     }
 
     fn profiles(&mut self, root: &Value) -> BTreeMap<String, Profile> {

@@ -1,11 +1,13 @@
 //! One evaluation of one OmegaGate: observe → decide → report. It writes to no workload.
 
-use std::collections::BTreeSet;
+pub mod evidence;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use self::evidence::Gathered;
 use super::conditions::cut;
 use super::events::{Announced, Happening, deployment_ref};
 use super::farewell;
@@ -18,24 +20,25 @@ use super::target;
 use super::turn::TurnError;
 use super::world::World;
 use crate::api::OmegaGate;
-use crate::api::gate::{GateStatus, OmegaGateStatus};
-use crate::decide::gate::{GateAnswer, GateDecision, GateResult, GateSituation, Pass, evaluate};
-use crate::decide::situation::ObjectRef;
+use crate::api::gate::{AdmittedStatus, GateStatus, OmegaGateStatus};
+use crate::decide::gate::{
+    Failing, GateAnswer, GateDecision, GateResult, GateSituation, Pass, evaluate, fault, is_guard, remember,
+};
+use crate::decide::situation::{GateFault, ObjectRef};
 use crate::ledger::EntryRef;
-use crate::ledger::statement::{GateChange, GateValue};
+use crate::ledger::statement::{ETHICS_ATTEST, GATE_FAIL, GateChange, GateValue};
 use crate::observe::reading::Readings;
-use crate::observe::signals::Defaults;
+use crate::observe::workload::Revision;
 
 /// What one gate's loop remembers between evaluations.
 #[derive(Default)]
 pub struct Life {
     uid: Option<String>,
     target: target::Known,
-    /// Revision that the samples belong to.
-    revision: Option<String>,
-    /// Times of the distinct samples since that revision's rollout.
-    samples: BTreeSet<Timestamp>,
-    warm: bool,
+    gathered: Gathered,
+    /// Revisions that were admitted; as status says, and then what came since.
+    admitted: Option<Vec<AdmittedStatus>>,
+    trouble: Trouble,
     status: Option<OmegaGateStatus>,
     version: Option<String>,
     written: Option<Timestamp>,
@@ -65,17 +68,14 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
     }
     let now = world.clock.now();
     let mut invalid = crate::decide::refuse::refused_gate(&gate.spec);
-    let evidence = &gate.spec.evidence;
-    let defaults =
-        Defaults { source: Some(&evidence.source), max_age_seconds: Some(evidence.max_age_seconds) };
-    let target = &gate.spec.target_ref.name;
-    let plan = world.signals.plan(&evidence.profile, &evidence.signals, defaults, namespace, target);
+    let plan = evidence::plan(&world.signals, gate);
     if let Err(errors) = &plan {
         invalid.extend(errors.iter().map(ToString::to_string));
     }
-    let situation = match plan {
-        Ok(plan) if invalid.is_empty() => match situation(world, gate, &plan, now, life).await {
-            Ok(situation) => Some(situation),
+    life.admitted.get_or_insert_with(|| gate.status.clone().unwrap_or_default().admitted);
+    let looked = match plan {
+        Ok(plan) if invalid.is_empty() => match look(world, gate, &plan, now, life).await {
+            Ok(looked) => Some(looked),
             Err(error) => {
                 world.telemetry.reconcile_error(error.kind());
                 tracing::warn!(%namespace, %name, %error, "the evaluation ended early");
@@ -84,13 +84,17 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
         },
         _ => None,
     };
-    let decision = situation.as_ref().map(evaluate);
+    let decision = looked.as_ref().map(|(situation, _)| evaluate(situation));
     let answer = decision.as_ref().map_or(GateAnswer::Unknown, |d| d.decision);
-    world.gates.put(namespace, name, answer.view(), now);
+    let charge = match (&looked, &decision) {
+        (Some((situation, Some(revision))), Some(decision)) => life.judged(situation, decision, revision),
+        _ => None,
+    };
+    world.gates.put(namespace, name, answer.view(), charge, now);
     let league = if invalid.is_empty() { league_turn(world, gate, now, life).await } else { None };
     let rest = league.as_ref().and_then(|done| done.rest);
-    let found =
-        Found { invalid: &invalid, situation: situation.as_ref(), decision: decision.as_ref(), league };
+    let situation = looked.as_ref().map(|(situation, _)| situation);
+    let found = Found { invalid: &invalid, situation, decision: decision.as_ref(), league };
     report(world, gate, &found, now, life).await;
     Some(rest.unwrap_or(Duration::from_secs(gate.spec.interval_seconds.into())))
 }
@@ -161,53 +165,69 @@ struct Found<'a> {
     league: Option<league::Done>,
 }
 
-async fn situation(
+/// How long hard gates have failed on one revision.
+#[derive(Default)]
+struct Trouble {
+    /// `pod-template-hash` of the revision.
+    revision: String,
+    /// Last evaluation in which they held.
+    held: Option<Timestamp>,
+    failing: Option<Failing>,
+}
+
+impl Trouble {
+    /// Takes an answer in. What is unknown ends a run of failures and shows nothing else.
+    fn turn(&mut self, revision: &str, answer: GateAnswer, now: Timestamp) -> Option<Failing> {
+        if self.revision != revision {
+            *self = Self { revision: revision.to_owned(), ..Self::default() };
+        }
+        self.failing = match answer {
+            GateAnswer::Block => {
+                let known = self.failing.unwrap_or(Failing { since: now, after: self.held, turns: 0 });
+                Some(Failing { turns: known.turns.saturating_add(1), ..known })
+            }
+            GateAnswer::Admit | GateAnswer::Quarantine => {
+                self.held = Some(now);
+                None
+            }
+            GateAnswer::Unknown => None,
+        };
+        self.failing
+    }
+}
+
+impl Life {
+    /// Remembers an answer; what it holds against the revision, where it asks for a rollback.
+    fn judged(
+        &mut self,
+        situation: &GateSituation,
+        decision: &GateDecision,
+        revision: &Revision,
+    ) -> Option<GateFault> {
+        let admitted = self.admitted.get_or_insert_default();
+        remember(admitted, &revision.template, decision.decision, decision.linf);
+        let failing = self.trouble.turn(&revision.pod_template_hash, decision.decision, situation.now)?;
+        fault(situation, decision, revision, &failing, self.gathered.first?, admitted)
+    }
+}
+
+/// What is evaluated, and the revision that it speaks of.
+async fn look(
     world: &World,
     gate: &OmegaGate,
     plan: &crate::observe::SignalPlan,
     now: Timestamp,
     life: &mut Life,
-) -> Result<GateSituation, super::turn::TurnError> {
+) -> Result<(GateSituation, Option<Revision>), TurnError> {
     let namespace = gate.namespace().unwrap_or_default();
     let name = &gate.spec.target_ref.name;
     let workload = target::facts_of(world, &namespace, name, None, false, &mut life.target).await?.0;
-    let evidence = world.signals.read(plan, &namespace, name, workload.as_ref(), now).await;
-    let revision = workload.as_ref().map(|w| w.current.pod_template_hash.clone());
-    let started = workload.as_ref().map(|w| w.current.started_at);
-    if life.revision != revision {
-        life.samples.clear();
-        life.warm = false;
-        life.revision = revision;
-    }
-    if !life.warm {
-        let observed =
-            crate::observe::Observed { at: now, evidence: evidence.clone(), workload: workload.clone() };
-        for past in world.signals.history(plan, &namespace, name, &observed, gate.spec.interval_seconds).await
-        {
-            count(&past.evidence.readings, started, &mut life.samples);
-        }
-        life.warm = true;
-    }
-    count(&evidence.readings, started, &mut life.samples);
-    while life.samples.len() > gate.spec.evidence.window_size as usize {
-        life.samples.pop_first();
-    }
-    Ok(GateSituation {
-        now,
-        spec: gate.spec.clone(),
-        readings: evidence.readings,
-        samples: u32::try_from(life.samples.len()).unwrap_or(u32::MAX),
-        revision_started_at: started,
-        pole: Some(if world.ledger.get().is_ok() { 1.0 } else { 0.0 }),
-        paused: gate.spec.paused,
-    })
-}
-
-/// A sample counts once, by its own time, and only after the revision's rollout began.
-fn count(readings: &Readings, started: Option<Timestamp>, samples: &mut BTreeSet<Timestamp>) {
-    let times =
-        readings.values().filter_map(super::super::observe::reading::Reading::fresh).map(|(_, at)| at);
-    samples.extend(times.filter(|at| started.is_none_or(|s| *at >= s)).max());
+    let workload = workload.as_ref();
+    let readings = life.gathered.look(&world.signals, plan, gate, workload, now).await;
+    let pole = Some(if world.ledger.get().is_ok() { 1.0 } else { 0.0 });
+    let admitted = life.admitted.as_deref().unwrap_or_default();
+    let situation = life.gathered.situation(gate, readings, workload, admitted, pole, now);
+    Ok((situation, workload.map(|w| w.current.clone())))
 }
 
 /// Puts a decision that differs from the recorded one into the ledger; what could not be recorded is offered again
@@ -250,6 +270,15 @@ fn change(gate: &OmegaGate, found: &Found<'_>) -> GateChange {
         threshold: g.threshold,
         pass: g.pass == Pass::Yes,
     };
+    let answer = found.decision.map_or(GateAnswer::Unknown, |d| d.decision);
+    let gates = || found.decision.iter().flat_map(|d| &d.gates).filter(|g| g.pass != Pass::Off);
+    let mut attest = Vec::new();
+    if gates().any(|g| is_guard(&g.name)) {
+        attest.push(ETHICS_ATTEST.to_owned());
+    }
+    if answer != GateAnswer::Admit {
+        attest.push(GATE_FAIL.to_owned());
+    }
     let mut reason = found.decision.map_or_else(|| found.invalid.join("; "), |d| d.reasoning.clone());
     cut(&mut reason, 1024);
     GateChange {
@@ -259,11 +288,10 @@ fn change(gate: &OmegaGate, found: &Found<'_>) -> GateChange {
             uid: gate.uid().unwrap_or_default(),
             target: gate.spec.target_ref.name.clone(),
         },
-        decision: found.decision.map_or(GateAnswer::Unknown, |d| d.decision).as_str().to_owned(),
+        decision: answer.as_str().to_owned(),
         reason,
-        values: found
-            .decision
-            .map_or_else(Vec::new, |d| d.gates.iter().filter(|g| g.pass != Pass::Off).map(value).collect()),
+        values: gates().map(value).collect(),
+        attest,
     }
 }
 
@@ -292,9 +320,11 @@ async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timesta
         &GateReport {
             generation: gate.metadata.generation,
             invalid: found.invalid,
-            target_found: found.situation.map(|_| life.revision.is_some()),
+            target_found: found.situation.map(|_| life.gathered.revision.is_some()),
             ledger_available: trouble.is_none(),
             ledger_trouble: trouble.as_deref(),
+            revision: life.gathered.revision.as_deref().filter(|_| found.situation.is_some()),
+            admitted: life.admitted.as_deref().unwrap_or_default(),
             readings: found.situation.map_or(&none, |s| &s.readings),
             answer,
             entry: entry.as_ref().or(found.league.as_ref().and_then(|done| done.entry.as_ref())),

@@ -165,7 +165,9 @@ pub async fn facts_from(
     Ok(workload)
 }
 
-fn owned_by(replica_set: &ReplicaSet, uid: &str) -> bool {
+/// Whether the Deployment of that uid controls a ReplicaSet.
+#[must_use]
+pub fn owned_by(replica_set: &ReplicaSet, uid: &str) -> bool {
     replica_set.owner_references().iter().any(|o| o.uid == uid && o.controller == Some(true))
 }
 

@@ -16,7 +16,7 @@ use super::telemetry::Phase;
 use super::world::World;
 use crate::act;
 use crate::api::MatVerseScaling;
-use crate::decide::situation::{Action, GateView, Memory, ObjectRef, Plan, Situation, Standing};
+use crate::decide::situation::{Action, GateFault, GateView, Memory, ObjectRef, Plan, Situation, Standing};
 use crate::decide::{self, Decision};
 use crate::ledger::{LedgerError, Outcome, Recorded};
 use crate::observe::signals::Defaults;
@@ -180,12 +180,14 @@ pub(super) async fn situation(
     let picture = life.estimator.orient(&observed, &settings);
     world.telemetry.phase(Phase::Orient, world.clock.monotonic().since(began));
     let object = object_ref(resource);
+    let (gate, gate_fault) = gate_view(world, resource, observed.at);
     let mut situation = Situation {
         now: observed.at,
         spec: resource.spec.clone(),
         picture,
         memory: life.memory.clone(),
-        gate: gate_view(world, resource, observed.at),
+        gate,
+        gate_fault,
         standing: standing(world, resource, &object, behind),
         observed,
         object,
@@ -273,15 +275,15 @@ fn standing(world: &World, resource: &MatVerseScaling, object: &ObjectRef, behin
     }
 }
 
-fn gate_view(world: &World, resource: &MatVerseScaling, now: Timestamp) -> GateView {
-    let Some(gate) = &resource.spec.gate_ref else { return GateView::None };
+fn gate_view(world: &World, resource: &MatVerseScaling, now: Timestamp) -> (GateView, Option<GateFault>) {
+    let Some(gate) = &resource.spec.gate_ref else { return (GateView::None, None) };
     let namespace = resource.namespace().unwrap_or_default();
     match fleet::gate_of(world, &namespace, &gate.name).as_deref() {
         Some(kube::core::DeserializeGuard(Ok(found))) => {
             let patience = i64::from(found.spec.interval_seconds) * 3 + 5;
             world.gates.get(&namespace, &gate.name, now, patience)
         }
-        Some(kube::core::DeserializeGuard(Err(_))) | None => GateView::Unknown,
+        Some(kube::core::DeserializeGuard(Err(_))) | None => (GateView::Unknown, None),
     }
 }
 

@@ -14,7 +14,7 @@ use super::leader::Leadership;
 use super::pools::Pools;
 use super::stores::Stores;
 use super::telemetry::Telemetry;
-use crate::decide::situation::GateView;
+use crate::decide::situation::{GateFault, GateView};
 use crate::ledger::Ledger;
 use crate::observe::Signals;
 
@@ -95,14 +95,21 @@ impl LedgerDoor {
 /// The last answer of each gate, with its time: an old answer is no answer.
 #[derive(Default)]
 pub struct GateBoard {
-    answers: RwLock<HashMap<(String, String), (GateView, Timestamp)>>,
+    answers: RwLock<HashMap<(String, String), Said>>,
+}
+
+/// One answer.
+struct Said {
+    view: GateView,
+    fault: Option<GateFault>,
+    at: Timestamp,
 }
 
 impl GateBoard {
-    /// Puts up an answer.
-    pub fn put(&self, namespace: &str, name: &str, view: GateView, at: Timestamp) {
+    /// Puts up an answer, with what a gate that asks for a rollback holds against the revision.
+    pub fn put(&self, namespace: &str, name: &str, view: GateView, fault: Option<GateFault>, at: Timestamp) {
         let mut answers = self.answers.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        answers.insert((namespace.to_owned(), name.to_owned()), (view, at));
+        answers.insert((namespace.to_owned(), name.to_owned()), Said { view, fault, at });
     }
 
     /// Takes an answer down: the gate is gone.
@@ -112,11 +119,17 @@ impl GateBoard {
     }
 
     /// The answer, where it is younger than `seconds`; otherwise `Unknown`.
-    pub fn get(&self, namespace: &str, name: &str, now: Timestamp, seconds: i64) -> GateView {
+    pub fn get(
+        &self,
+        namespace: &str,
+        name: &str,
+        now: Timestamp,
+        seconds: i64,
+    ) -> (GateView, Option<GateFault>) {
         let answers = self.answers.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         match answers.get(&(namespace.to_owned(), name.to_owned())) {
-            Some((view, at)) if now.duration_since(*at).as_secs() <= seconds => *view,
-            _ => GateView::Unknown,
+            Some(said) if now.duration_since(said.at).as_secs() <= seconds => (said.view, said.fault.clone()),
+            _ => (GateView::Unknown, None),
         }
     }
 }
@@ -139,11 +152,11 @@ mod tests {
         let board = GateBoard::default();
         let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let later: Timestamp = "2026-01-01T00:01:00Z".parse().unwrap();
-        assert_eq!(board.get("a", "g", at, 45), GateView::Unknown);
-        board.put("a", "g", GateView::Admit, at);
-        assert_eq!(board.get("a", "g", at, 45), GateView::Admit);
-        assert_eq!(board.get("a", "g", later, 45), GateView::Unknown);
+        assert_eq!(board.get("a", "g", at, 45), (GateView::Unknown, None));
+        board.put("a", "g", GateView::Admit, None, at);
+        assert_eq!(board.get("a", "g", at, 45), (GateView::Admit, None));
+        assert_eq!(board.get("a", "g", later, 45), (GateView::Unknown, None));
         board.remove("a", "g");
-        assert_eq!(board.get("a", "g", at, 45), GateView::Unknown);
+        assert_eq!(board.get("a", "g", at, 45), (GateView::Unknown, None));
     }
 }

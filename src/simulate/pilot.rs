@@ -81,6 +81,7 @@ impl Pilot {
             picture,
             memory: self.memory.clone(),
             gate: GateView::None,
+            gate_fault: None,
             standing: Standing { ledger_available: true, namespace_may_act: true, ..Standing::default() },
             observed,
         }

@@ -169,14 +169,17 @@ pub fn of_gate() -> Vec<Refusal> {
         (gate(json!({"league": league("b")})), "the champion must be the Deployment that targetRef names"),
         (gate(json!({"league": league("a")})), "champion and challenger must be two Deployments"),
         (gate(json!({"steer": {}})), "steer is not built yet"),
-        (gate(json!({"growth": {}})), "growth is not built yet"),
-        (gate(json!({"sigmaGuard": {}})), "sigmaGuard is not built yet"),
+        (gate(json!({"growth": {"agapeMin": 2}})), "spec.growth.agapeMin"),
+        (gate(json!({"sigmaGuard": {"rhoBiasMax": 0.9}})), "spec.sigmaGuard.rhoBiasMax"),
+        (
+            gate(json!({"sigmaGuard": {"minSamples": 201}})),
+            "sigmaGuard.minSamples must not exceed evidence.windowSize",
+        ),
         (gate(json!({"antifragile": {"learn": true}})), "antifragile.learn is not built yet"),
         (
             gate(json!({"antifragile": {"learn": true, "omegaCeil": 0.5}})),
             "omegaCeil must not be below omegaMin",
         ),
-        (gate(json!({"onFail": "Rollback"})), "onFail: Rollback is not built yet"),
         (gate(json!({"onFail": "Nothing"})), "spec.onFail: Unsupported value"),
     ]
 }

@@ -152,6 +152,7 @@ fn decided(deployment: &Deployment, sets: &[ReplicaSet], target: &str) -> (Situa
         picture: Picture::default(),
         memory: Memory::default(),
         gate: GateView::None,
+        gate_fault: None,
         standing: Standing { ledger_available: true, namespace_may_act: true, ..Standing::default() },
     };
     let to = from % 4 + 1;

@@ -80,6 +80,7 @@ impl Scene {
             picture: Picture::default(),
             memory: Memory::default(),
             gate: GateView::None,
+            gate_fault: None,
             standing: Standing { ledger_available: true, namespace_may_act: true, ..Standing::default() },
         }
     }

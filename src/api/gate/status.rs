@@ -22,6 +22,10 @@ pub struct OmegaGateStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = TOKEN_MAX))]
     pub decision: Option<String>,
+    /// `pod-template-hash` of the revision that the answer speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TOKEN_MAX))]
+    pub revision: Option<String>,
     /// Ω.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub omega: Option<f64>,
@@ -45,6 +49,10 @@ pub struct OmegaGateStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub signals: Vec<SignalStatus>,
+    /// Revisions that were admitted, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub admitted: Vec<AdmittedStatus>,
     /// The league's stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub league: Option<LeagueStatus>,
@@ -87,6 +95,21 @@ pub struct GateStatus {
     /// Why.
     #[schemars(length(max = SENTENCE_MAX))]
     pub reason: String,
+}
+
+/// A revision that was admitted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdmittedStatus {
+    /// Identity of its template.
+    #[schemars(length(max = TOKEN_MAX))]
+    pub template: String,
+    /// L∞ when it was last admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linf: Option<f64>,
+    /// Whether its hard gates held when they were last decided.
+    #[serde(default)]
+    pub stands: bool,
 }
 
 /// A league as it stands, or as it ended.

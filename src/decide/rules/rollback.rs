@@ -4,11 +4,13 @@
 //!  trouble for `persistence` turns ─┐
 //!  or a failing rollout ────────────┴─► our own retune since? undo it first
 //!        ─► comparison: Worse? ─► obstacles (config change, bad mark, budget, fresh window, …) ─► plan
-//!  first samples deviate (one_sided) ─┘
+//!  first samples deviate (one_sided) ─┤
+//!  the gate blocks and asks (gate) ───┘
 //! ```
 //!
 //! Every no has its reason, because "why did it not roll back" is asked at night.
 
+mod gate;
 mod one_sided;
 
 use jiff::Timestamp;
@@ -56,16 +58,42 @@ enum Judged {
     Elsewhere(String),
 }
 
+impl Judged {
+    /// Why it does not speak against the revision, where it does not.
+    fn refusal(&self) -> Option<&str> {
+        match self {
+            Self::Cleared(text) | Self::Elsewhere(text) => Some(text),
+            Self::Proven(_) | Self::Open(_) => None,
+        }
+    }
+
+    /// A proof before what is open, and that before what clears.
+    fn weightiest(a: Option<Self>, b: Option<Self>) -> Option<Self> {
+        let weight = |judged: &Self| match judged {
+            Self::Proven(_) => 0,
+            Self::Open(_) => 1,
+            Self::Cleared(_) => 2,
+            Self::Elsewhere(_) => 3,
+        };
+        a.into_iter().chain(b).min_by_key(weight)
+    }
+}
+
 pub(crate) fn try_rule(v: &View<'_>) -> Finding {
     let troubles = v.troubles();
     let lasting: Vec<&Trouble> = troubles.iter().filter(|t| t.turns >= v.spec().persistence).collect();
     let failing = failing(v);
-    let sided = one_sided::judge(v);
+    let asked = gate::judge(v);
+    let refused = asked.as_ref().and_then(Judged::refusal).map(str::to_owned);
+    let sided = Judged::weightiest(one_sided::judge(v), asked);
     let proven = if let Some(Judged::Proven(charge)) = &sided { Some(charge.as_ref()) } else { None };
     if lasting.is_empty() && failing.is_none() && proven.is_none() {
         return match sided {
             Some(Judged::Open(text)) => suspect(text),
-            Some(Judged::Cleared(text) | Judged::Elsewhere(text)) => Tried::no(RULE, text).into(),
+            Some(Judged::Cleared(text) | Judged::Elsewhere(text)) => match refused {
+                Some(why) => gate::refused(text, &why).into(),
+                None => Tried::no(RULE, text).into(),
+            },
             Some(Judged::Proven(_)) | None => before_persistence(v, &troubles),
         };
     }

@@ -101,6 +101,7 @@ pub fn situation(target: &str, replicas: i32, now: i64) -> Situation {
         picture: Picture { signals: BTreeMap::from([(SignalName::CPU, estimate)]), ..Picture::default() },
         memory: Memory::default(),
         gate: GateView::None,
+        gate_fault: None,
         standing: Standing { ledger_available: true, namespace_may_act: true, ..Standing::default() },
     }
 }

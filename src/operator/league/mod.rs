@@ -27,7 +27,7 @@ use super::world::World;
 use crate::act::league as act;
 use crate::api::OmegaGate;
 use crate::api::gate::{League, LeagueStatus};
-use crate::decide::gate::{GateAnswer, GateSituation, evaluate};
+use crate::decide::gate::{EarlierLinf, GateAnswer, GateSituation, champion_linf, evaluate};
 use crate::decide::league::{self, Decision, Plan, Situation};
 use crate::decide::situation::ObjectRef;
 use crate::ledger::step::{Basis, Touched};
@@ -230,7 +230,10 @@ async fn weigh(
         life.turns.remove(0);
     }
     situation.evidence = league::weigh(&situation.memory, &life.turns);
-    situation.gate = gate_of(world, gate, seen, challenger.readings, situation.now, life);
+    situation.linf_configured |=
+        challenger.readings.keys().any(|signal| signal.as_str().starts_with("linf."));
+    let earlier = champion_linf(&champion.readings);
+    situation.gate = gate_of(world, gate, seen, challenger.readings, earlier, situation.now, life);
     Ok(())
 }
 
@@ -282,6 +285,7 @@ fn gate_of(
     gate: &OmegaGate,
     seen: &Seen,
     readings: Readings,
+    earlier_linf: EarlierLinf,
     now: Timestamp,
     life: &mut Life,
 ) -> GateAnswer {
@@ -304,6 +308,7 @@ fn gate_of(
         samples: u32::try_from(life.samples.len()).unwrap_or(u32::MAX),
         revision_started_at: Some(started),
         pole: Some(if world.ledger.get().is_ok() { 1.0 } else { 0.0 }),
+        earlier_linf,
         paused: gate.spec.paused,
     };
     evaluate(&situation).decision

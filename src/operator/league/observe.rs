@@ -9,6 +9,7 @@ use kube::api::DynamicObject;
 
 use crate::act::{CallError, league as act, promotion, route};
 use crate::api::gate::League;
+use crate::decide::gate::linf_of;
 use crate::decide::league::{Contestant, Plan, Route, Situation, Split, Who};
 use crate::ledger::state;
 use crate::ledger::step::{Kind, Touched};
@@ -253,8 +254,19 @@ impl Meter {
             requests,
             errors: self.new(readings, &SignalName::ERRORS).map(|(value, _)| value),
             latency: self.new(readings, &SignalName::LATENCY).map(|(value, _)| value),
-            linf: None,
+            linf: self.linf(readings),
         }
+    }
+
+    /// L∞, once for each time at which all its parts were new.
+    fn linf(&mut self, readings: &Readings) -> Option<f64> {
+        let (value, at) = linf_of(readings)?;
+        let whole = SignalName::new("linf");
+        if self.last.get(&whole).is_some_and(|before| at <= *before) {
+            return None;
+        }
+        self.last.insert(whole, at);
+        Some(value)
     }
 
     /// A fresh value that was not there before, and the seconds since the scrape before it.
@@ -296,5 +308,22 @@ mod tests {
         let again = meter.side(&readings(15, 10.0));
         assert_eq!(again, trial::Side::default(), "the same scrape tells nothing new");
         assert_eq!(meter.side(&readings(45, 2.0)).requests, Some(60.0));
+    }
+
+    #[test]
+    fn growth_counts_once_for_each_time_that_all_its_parts_are_new() {
+        let readings = |second, cost_second| {
+            let part = |name: &str, at_: i64| {
+                (SignalName::new(name), Reading::Fresh { value: 0.6, sampled_at: at(at_) })
+            };
+            let names = ["linf.rsi", "linf.synergy", "linf.novelty", "linf.stability", "linf.viability"];
+            let mut all: Readings = names.into_iter().map(|name| part(name, second)).collect();
+            all.extend([part("linf.cost", cost_second)]);
+            all
+        };
+        let mut meter = Meter::default();
+        assert!(meter.side(&readings(0, 0)).linf.is_some());
+        assert_eq!(meter.side(&readings(15, 0)).linf, None, "one part is as old as before");
+        assert!(meter.side(&readings(15, 15)).linf.is_some());
     }
 }

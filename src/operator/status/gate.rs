@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{ConditionGist, condition_gist, due, facts, signal};
-use crate::api::gate::{GateStatus, LeagueStatus, OmegaGateStatus};
+use crate::api::gate::{AdmittedStatus, GateStatus, LeagueStatus, OmegaGateStatus};
 use crate::api::shared::LedgerStatus;
 use crate::ledger::EntryRef;
 use crate::observe::reading::Readings;
@@ -22,6 +22,10 @@ pub struct GateReport<'a> {
     pub ledger_available: bool,
     /// Why not, where it does not.
     pub ledger_trouble: Option<&'a str>,
+    /// `pod-template-hash` of the revision that was judged.
+    pub revision: Option<&'a str>,
+    /// Revisions that were admitted.
+    pub admitted: &'a [AdmittedStatus],
     /// The named signals, as read.
     pub readings: &'a Readings,
     /// The evaluation; `None` where none could be made.
@@ -73,6 +77,7 @@ pub fn gate_status(previous: &OmegaGateStatus, report: &GateReport) -> OmegaGate
         observed_generation: report.generation,
         conditions: merge(&previous.conditions, &facts_of(report, decision), report.generation, report.now),
         decision: Some(decision.into()),
+        revision: report.revision.map(str::to_owned),
         omega: finite(|a| a.omega),
         psi: finite(|a| a.psi),
         cvar: finite(|a| a.cvar),
@@ -80,6 +85,7 @@ pub fn gate_status(previous: &OmegaGateStatus, report: &GateReport) -> OmegaGate
         samples: answer.map(|a| a.samples),
         gates,
         signals: report.readings.iter().take(64).map(signal).collect(),
+        admitted: report.admitted.to_vec(),
         league: report.league.cloned(),
         rollbacks: previous.rollbacks,
         learned: previous.learned.clone(),
@@ -184,6 +190,8 @@ struct Gist<'a> {
     generation: Option<i64>,
     conditions: Vec<ConditionGist<'a>>,
     decision: Option<&'a str>,
+    revision: Option<&'a str>,
+    admitted: Vec<(&'a str, bool)>,
     gates: Vec<(&'a str, &'a str)>,
     signals: Vec<(&'a str, &'a str)>,
     league: Option<(&'a str, &'a str, &'a str)>,
@@ -196,6 +204,7 @@ fn gist(status: &OmegaGateStatus) -> Gist<'_> {
         observed_generation,
         conditions,
         decision,
+        revision,
         omega: _,
         psi: _,
         cvar: _,
@@ -203,6 +212,7 @@ fn gist(status: &OmegaGateStatus) -> Gist<'_> {
         samples: _,
         gates,
         signals,
+        admitted,
         league,
         rollbacks,
         ledger: _,
@@ -214,6 +224,8 @@ fn gist(status: &OmegaGateStatus) -> Gist<'_> {
         generation: *observed_generation,
         conditions: conditions.iter().filter(|c| is_ours(c)).map(condition_gist).collect(),
         decision: decision.as_deref(),
+        revision: revision.as_deref(),
+        admitted: admitted.iter().map(|a| (a.template.as_str(), a.stands)).collect(),
         gates: gates.iter().map(|g| (g.name.as_str(), g.pass.as_str())).collect(),
         signals: signals.iter().map(|s| (s.name.as_str(), s.state.as_str())).collect(),
         league: league.as_ref().map(|l| (l.stage.as_str(), l.reason.as_str(), l.memory.as_str())),
@@ -267,6 +279,8 @@ mod tests {
             target_found: Some(true),
             ledger_available: true,
             ledger_trouble: None,
+            revision: Some("7d9f"),
+            admitted: &[],
             readings,
             answer: None,
             entry: None,
@@ -291,6 +305,7 @@ mod tests {
             assert_eq!(condition(&status, Kind::Ready), ("True", "Evaluating"));
             assert_eq!(condition(&status, Kind::MetricsAvailable), ("True", "Fresh"));
             assert_eq!((status.psi, status.omega, status.samples), (Some(0.9), None, Some(30)));
+            assert_eq!(status.revision.as_deref(), Some("7d9f"));
             assert_eq!(status.gates, [row("Yes", 0.05)]);
             assert_eq!(status.conditions.len(), 6);
         }
@@ -332,6 +347,12 @@ mod tests {
         assert!(gate_worth_writing(&old, &new, Some(now()), now() + super::super::HEARTBEAT));
         let failing = status(&old, "Admit", 31, row("No", -0.04));
         assert!(gate_worth_writing(&old, &failing, Some(now()), now()));
+        let mut admitted = new.clone();
+        admitted.admitted.push(AdmittedStatus { template: "t".into(), linf: Some(0.6), stands: true });
+        assert!(gate_worth_writing(&old, &admitted, Some(now()), now()));
+        let mut moved = admitted.clone();
+        moved.admitted[0].linf = Some(0.61);
+        assert!(!gate_worth_writing(&admitted, &moved, Some(now()), now()), "its value rides along");
         let blocked = status(&old, "Block", 31, row("Yes", 0.05));
         assert!(gate_worth_writing(&old, &blocked, Some(now()), now()));
     }
