@@ -1,6 +1,10 @@
 //! What holds for every league, not for the examples alone.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use super::testing::{CANARY, Story};
 use super::traffic::{HOME, MIRRORED};
@@ -114,6 +118,48 @@ fn worsened(mut s: Situation, what: u8, by: f64) -> Situation {
         _ => s.gate = GateAnswer::Unknown,
     }
     s
+}
+
+#[test]
+fn the_situations_reach_every_way_on_and_out() {
+    let mut runner = TestRunner::deterministic();
+    let mut seen = BTreeSet::new();
+    let mut promotions = 0;
+    for _ in 0..6000 {
+        let d = decide(&situations().new_tree(&mut runner).unwrap().current());
+        promotions += u32::from(promotes(&d));
+        seen.insert(d.reason);
+    }
+    assert!(promotions >= 10, "{promotions}");
+    for reason in [
+        Reason::LeagueStarted,
+        Reason::ShadowPassed,
+        Reason::Promoted,
+        Reason::WatchStarted,
+        Reason::WatchPassed,
+        Reason::WatchFailed,
+        Reason::ErrorsWorse,
+        Reason::LatencyWorse,
+        Reason::ErrorMax,
+        Reason::P95,
+        Reason::LinfTooSmall,
+        Reason::GateNotAdmit,
+        Reason::TooFewSamples,
+        Reason::Undecided,
+        Reason::Extended,
+        Reason::Collecting,
+        Reason::NoFreshEvidence,
+        Reason::RouteEdited,
+        Reason::RouteUnreadable,
+        Reason::Returned,
+        Reason::ChallengerGone,
+        Reason::ChampionChanged,
+        Reason::NotTriedAgain,
+        Reason::Paused,
+        Reason::SharesEdited,
+    ] {
+        assert!(seen.contains(&reason), "{reason:?} in {seen:?}");
+    }
 }
 
 proptest! {
