@@ -26,8 +26,6 @@ mod traffic;
 mod watch;
 
 #[cfg(test)]
-mod cluster_tests;
-#[cfg(test)]
 mod fail_open_tests;
 #[cfg(test)]
 mod property_tests;
