@@ -352,7 +352,7 @@ async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timesta
     match farewell::keep(world, gate, league::borrows(&life.league)).await {
         Ok(version) => life.version = version.or(life.version.take()),
         Err(error) => {
-            tracing::debug!(name = %gate.name_any(), %error, "the gate's finalizer was not written")
+            tracing::debug!(name = %gate.name_any(), %error, "the gate's finalizer was not written");
         }
     }
     if !gate_worth_writing(&previous, &status, life.written, now) {

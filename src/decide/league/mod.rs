@@ -20,6 +20,7 @@
 
 mod borrowed;
 mod draft;
+mod request;
 mod situation;
 mod stages;
 mod traffic;
@@ -37,6 +38,7 @@ pub(crate) mod testing;
 mod watch_tests;
 
 pub use borrowed::{borrows, end, runs};
+pub use request::{Ask, Request};
 pub use situation::{
     Contestant, Decision, Memory, Plan, Reason, Revision, Route, Rule, Situation, Split, Stage, Who,
 };
@@ -81,12 +83,17 @@ pub fn decide(s: &Situation) -> Decision {
         draft.no("Hold", &held.reasoning);
         return draft.finish(held);
     }
-    let step = match s.memory.stage {
-        _ if traffic::setup_changed(s) => traffic::set_up_anew(s),
-        Stage::Idle | Stage::RolledBack | Stage::Promoted => stages::at_rest(&mut draft),
-        Stage::Shadow => stages::shadow(&mut draft),
-        Stage::Canary => stages::canary(&mut draft),
-        Stage::Promote | Stage::Watch => watch::after_promotion(&mut draft),
+    let step = if traffic::setup_changed(s) {
+        traffic::set_up_anew(s)
+    } else if let Some(asked) = request::answer(&mut draft) {
+        asked
+    } else {
+        match s.memory.stage {
+            Stage::Idle | Stage::RolledBack | Stage::Promoted => stages::at_rest(&mut draft),
+            Stage::Shadow => stages::shadow(&mut draft),
+            Stage::Canary => stages::canary(&mut draft),
+            Stage::Promote | Stage::Watch => watch::after_promotion(&mut draft),
+        }
     };
     let step = traffic::settle(&mut draft, step);
     draft.finish(step)

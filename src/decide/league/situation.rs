@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::request::Request;
 use crate::api::gate::League;
 use crate::decide::gate::GateAnswer;
 use crate::decide::situation::{Holds, ObjectRef};
@@ -58,6 +59,9 @@ pub struct Situation {
     pub omega: Option<f64>,
     /// Whether effort is calm enough for a new canary.
     pub calm: bool,
+    /// What a person asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Request>,
 }
 
 /// One Deployment of a league.
@@ -238,6 +242,9 @@ pub struct Memory {
     /// The last template that served its watch out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_good: Option<Revision>,
+    /// The last request that was answered, as it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered: Option<String>,
 }
 
 /// Which Deployment.
@@ -355,6 +362,8 @@ pub enum Reason {
     WatchPassed,
     /// The promoted template was bad, and the champion got its template back.
     WatchFailed,
+    /// A person asked for it.
+    Requested,
 }
 
 impl Reason {
@@ -400,6 +409,7 @@ impl Reason {
             Self::WatchStarted => "WatchStarted",
             Self::WatchPassed => "WatchPassed",
             Self::WatchFailed => "WatchFailed",
+            Self::Requested => "Requested",
         }
     }
 }

@@ -177,7 +177,7 @@ pub(super) fn canary(draft: &mut Draft<'_>) -> Step {
     Step { plan: Plan::Promote { from_template, to_template }, ..step }
 }
 
-fn promoted(s: &Situation, why: String) -> Step {
+pub(super) fn promoted(s: &Situation, why: String) -> Step {
     let next = Memory {
         until: None,
         baseline: Some(s.evidence.clone()),
@@ -287,7 +287,7 @@ fn silent(s: &Situation, seen: Option<&Seen>) -> Vec<&'static str> {
 }
 
 /// Worse ends it at once, whatever the time.
-fn worse(draft: &mut Draft<'_>) -> Option<Step> {
+pub(super) fn worse(draft: &mut Draft<'_>) -> Option<Step> {
     let evidence = of_stage(draft.s)?;
     let signals = [
         ("errors", &evidence.errors, Reason::ErrorsWorse),

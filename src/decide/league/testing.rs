@@ -108,6 +108,7 @@ impl Story {
             delta_linf_min: 0.02,
             omega: Some(0.9),
             calm: true,
+            request: None,
         };
         Self { s }.split(HOME)
     }

@@ -38,6 +38,8 @@ use crate::observe::{Observed, SignalPlan};
 use crate::orient::trial::Turn;
 use observe::{Meter, Seen};
 
+/// What a person asks of the league; admission has checked who.
+const REQUEST: &str = "autonomy.matverse.io/request";
 /// Turns that are kept of a stage: a day of them at 15 s.
 const TURNS: usize = 6000;
 /// After a step that was done the next turn comes soon: a league's way is several steps.
@@ -173,6 +175,7 @@ fn blank(
         delta_linf_min: gate.spec.growth.as_ref().map_or(0.02, |growth| growth.delta_linf_min),
         omega: gate.status.as_ref().and_then(|status| status.omega),
         calm: true,
+        request: gate.annotations().get(REQUEST).and_then(|text| league::Request::parse(text)),
         spec: setup.clone(),
         object,
     }
@@ -215,7 +218,7 @@ async fn weigh(
             history(world, gate, &plans[0], names[0], &champion, at).await,
             history(world, gate, &plans[1], names[1], &challenger, at).await,
         ];
-        rebuild(past, life);
+        rebuild(&past, life);
         life.warm = true;
     }
     let turn = Turn {
@@ -261,7 +264,7 @@ async fn history(
 }
 
 /// The turns of before a restart, from both sides' history.
-fn rebuild(past: [BTreeMap<Timestamp, Readings>; 2], life: &mut Life) {
+fn rebuild(past: &[BTreeMap<Timestamp, Readings>; 2], life: &mut Life) {
     let times: BTreeSet<Timestamp> = past.iter().flat_map(BTreeMap::keys).copied().collect();
     let none = Readings::new();
     for at in times {

@@ -246,14 +246,14 @@ pub struct Meter {
 impl Meter {
     /// What is new since the turn before.
     pub fn side(&mut self, readings: &Readings) -> trial::Side {
-        let requests = self.new(readings, &SignalName::THROUGHPUT).and_then(|(rate, since)| {
+        let requests = self.sample(readings, &SignalName::THROUGHPUT).and_then(|(rate, since)| {
             // The first scrape has no time before it that it could count for.
             since.map(|seconds| rate * seconds)
         });
         trial::Side {
             requests,
-            errors: self.new(readings, &SignalName::ERRORS).map(|(value, _)| value),
-            latency: self.new(readings, &SignalName::LATENCY).map(|(value, _)| value),
+            errors: self.sample(readings, &SignalName::ERRORS).map(|(value, _)| value),
+            latency: self.sample(readings, &SignalName::LATENCY).map(|(value, _)| value),
             linf: self.linf(readings),
         }
     }
@@ -270,7 +270,7 @@ impl Meter {
     }
 
     /// A fresh value that was not there before, and the seconds since the scrape before it.
-    fn new(&mut self, readings: &Readings, signal: &SignalName) -> Option<(f64, Option<f64>)> {
+    fn sample(&mut self, readings: &Readings, signal: &SignalName) -> Option<(f64, Option<f64>)> {
         let (value, at) = readings.get(signal)?.fresh()?;
         let before = self.last.get(signal).copied();
         if before.is_some_and(|before| at <= before) {

@@ -134,6 +134,7 @@ impl Player {
             delta_linf_min: 0.02,
             omega: None,
             calm: true,
+            request: None,
         }
     }
 
