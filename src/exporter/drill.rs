@@ -173,7 +173,9 @@ mod tests {
 
     fn mean(values: &[f64]) -> Mean {
         let mut mean = Mean::default();
-        values.iter().for_each(|value| mean.push(*value));
+        for value in values {
+            mean.push(*value);
+        }
         mean
     }
 

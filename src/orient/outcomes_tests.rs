@@ -8,7 +8,7 @@ fn near(found: Option<f64>, wanted: f64) {
 }
 
 /// `positive` of `n` answers of a group.
-fn answers<'a>(group: &'a str, positive: usize, n: usize) -> Vec<(&'a str, bool)> {
+fn answers(group: &str, positive: usize, n: usize) -> Vec<(&str, bool)> {
     (0..n).map(|i| (group, i < positive)).collect()
 }
 
