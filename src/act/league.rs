@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::patch::{Marks, annotate, patch_of, restore};
 use super::{Now, Write, bounded, promotion, refused, route, stands, template_of_revision};
-use crate::decide::league::{Contestant, Decision, Plan, Revision, Situation, Split, Who};
+use crate::decide::league::{Contestant, Decision, Plan, Revision, Setup, Situation, Split, Who};
 use crate::ledger::attestation::attestation;
 use crate::ledger::step::Basis;
 use crate::ledger::{Acted, Intended, Outcome};
@@ -161,7 +161,7 @@ impl Step<'_> {
 
 /// The rule that a league writes; `None` by replica share.
 #[must_use]
-pub fn rule_of(league: &crate::api::gate::League) -> Option<route::Rule<'_>> {
+pub fn rule_of(league: &Setup) -> Option<route::Rule<'_>> {
     let route = league.route_ref.as_ref()?;
     Some(route::Rule {
         index: usize::try_from(route.rule_index).unwrap_or(usize::MAX),

@@ -37,6 +37,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod watch_tests;
 
+pub use crate::api::gate::League as Setup;
 pub use borrowed::{borrows, end, runs};
 pub use request::{Ask, Request};
 pub use situation::{

@@ -13,6 +13,9 @@ use crate::operator::conditions::cut;
 pub struct Kept {
     /// The league's memory.
     pub memory: Memory,
+    /// Why the present stage began, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub said: String,
     /// A step that was about to be tried, and what to remember once it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
@@ -50,9 +53,14 @@ impl Kept {
     }
 
     /// Remembers what a decision leaves where its plan stands, or where it has none.
-    pub fn take(&mut self, situation: &Situation, next: Memory) {
-        self.borrowed = borrows(&next).then(|| situation.spec.clone());
-        self.memory = next;
+    pub fn take(&mut self, situation: &Situation, decision: &Decision) {
+        let next = &decision.next;
+        self.borrowed = borrows(next).then(|| situation.spec.clone());
+        if (self.memory.stage, self.memory.since) != (next.stage, next.since) {
+            self.said.clone_from(&decision.reasoning);
+            cut(&mut self.said, 256);
+        }
+        self.memory = next.clone();
         self.pending = None;
     }
 
@@ -66,14 +74,16 @@ impl Kept {
         } else {
             &evidence.champion
         };
-        let mut message = decision.reasoning.clone();
+        // At rest it says how the last league ended, not that there is no new one.
+        let ended = memory.reason.filter(|_| !memory.stage.running());
+        let mut message = if ended.is_some() { self.said.clone() } else { decision.reasoning.clone() };
         cut(&mut message, 256);
         LeagueStatus {
             stage: memory.stage.as_str().to_owned(),
             since: memory.since.map(|at| at.to_string()).unwrap_or_default(),
             samples: if memory.stage.running() { side.requests.max(0.0) as u64 } else { 0 },
             run: memory.run.clone(),
-            reason: decision.reason.as_str().to_owned(),
+            reason: ended.unwrap_or(decision.reason).as_str().to_owned(),
             message,
             champion_template: memory.champion_template.clone(),
             challenger_template: memory.challenger_template.clone(),

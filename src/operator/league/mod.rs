@@ -346,7 +346,7 @@ impl Ready {
     pub fn rest(self, life: &mut Life) -> Done {
         let kept = life.kept.get_or_insert_default();
         if self.decision.plan == Plan::Nothing {
-            kept.take(&self.situation, self.decision.next.clone());
+            kept.take(&self.situation, &self.decision);
         }
         let status = kept.status(&self.situation, &self.decision);
         let champion = self.situation.champion.map(|champion| champion.uid);
@@ -370,7 +370,7 @@ impl Ready {
         let kept = life.kept.get_or_insert_default();
         let applied = matches!(recorded.outcome(), Some(Outcome::Applied { .. }));
         if applied {
-            kept.take(&situation, decision.next.clone());
+            kept.take(&situation, &decision);
             life.turns.retain(|turn| kept.memory.since.is_none_or(|since| turn.at > since));
         } else if !matches!(recorded.outcome(), Some(Outcome::Unknown { .. })) {
             kept.pending = None;
