@@ -195,6 +195,14 @@ pub struct GateDecision {
     pub reasoning: String,
 }
 
+impl GateDecision {
+    /// Whether a hard gate fails, whatever the answer makes of it.
+    #[must_use]
+    pub fn fails_hard(&self) -> bool {
+        self.gates.iter().any(|gate| gate.pass == Pass::No && gate.name != "omega")
+    }
+}
+
 /// Evaluates every gate that is asked for.
 #[must_use]
 pub fn evaluate(situation: &GateSituation) -> GateDecision {

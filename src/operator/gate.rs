@@ -204,9 +204,14 @@ impl Life {
         decision: &GateDecision,
         revision: &Revision,
     ) -> Option<GateFault> {
+        // `onFail: Quarantine` softens the answer, not the failure.
+        let answer = match decision.decision {
+            GateAnswer::Quarantine if decision.fails_hard() => GateAnswer::Block,
+            answer => answer,
+        };
         let admitted = self.admitted.get_or_insert_default();
-        remember(admitted, &revision.template, decision.decision, decision.linf);
-        let failing = self.trouble.turn(&revision.pod_template_hash, decision.decision, situation.now)?;
+        remember(admitted, &revision.template, answer, decision.linf);
+        let failing = self.trouble.turn(&revision.pod_template_hash, answer, situation.now)?;
         fault(situation, decision, revision, &failing, self.gathered.first?, admitted)
     }
 }

@@ -107,19 +107,19 @@ async fn a_fresh_status_is_the_answer_and_anything_doubtful_about_it_is_none() {
 #[tokio::test]
 async fn with_a_configuration_the_evidence_itself_is_read() {
     let stage = set().await;
-    let signals = signals(&stage);
-    let found = known(&stage, Some("7d9f"), Some(&signals)).await;
+    // Sources share answers within a second, so each look has sources of its own.
+    let found = known(&stage, Some("7d9f"), Some(&signals(&stage))).await;
     assert_eq!((found.decision, found.basis), (GateAnswer::Admit, Basis::Evidence), "{found:?}");
     assert_eq!(
         found.gates.iter().map(|g| g.name.as_str()).collect::<Vec<_>>(),
         ["psi", "cvar", "theta", "omega"]
     );
     stage.prometheus.set("demo_psi", 0.5);
-    assert_eq!(known(&stage, None, Some(&signals)).await.exit_code(), 1);
+    assert_eq!(known(&stage, None, Some(&signals(&stage))).await.exit_code(), 1);
     stage.prometheus.set("demo_psi", "NaN");
-    assert_eq!(known(&stage, None, Some(&signals)).await.exit_code(), 2);
+    assert_eq!(known(&stage, None, Some(&signals(&stage))).await.exit_code(), 2);
     stage.prometheus.down(true);
-    assert_eq!(known(&stage, None, Some(&signals)).await.exit_code(), 2);
+    assert_eq!(known(&stage, None, Some(&signals(&stage))).await.exit_code(), 2);
 }
 
 #[tokio::test]
@@ -163,6 +163,7 @@ async fn a_blocking_gate_that_asks_for_a_rollback_is_refused_without_a_rollout_t
     let _operator = stage.start("a");
     let answer = || stage.server.get("omegagates", NS, "web").unwrap()["status"].clone();
     until("it admits", || answer()["decision"] == "Admit").await;
+    until("and that is recorded", || stage.record().of("gate").len() == 1).await;
     assert_eq!(answer()["revision"], "7d9f");
     assert_eq!(answer()["admitted"][0]["stands"], true);
     stage.prometheus.set("demo_psi", 0.5);
@@ -186,6 +187,7 @@ async fn a_blocking_gate_that_asks_for_a_rollback_has_the_rollout_reverted_that_
     let first = stage.start("a");
     let answer = || stage.server.get("omegagates", NS, "web").unwrap()["status"].clone();
     until("it admits", || answer()["decision"] == "Admit").await;
+    until("and is known to stand", || answer()["admitted"][0]["stands"] == true).await;
     // While nobody looks, a revision comes that is bad from its first sample on.
     first.stop().await;
     let mut set = replica_set("web", "9e9e", "v3", 3);
@@ -206,6 +208,6 @@ async fn a_blocking_gate_that_asks_for_a_rollback_has_the_rollout_reverted_that_
     let record = stage.record();
     let intent = record.of("intent")[0].clone();
     assert_eq!((&intent["action"], &intent["why"]), (&json!("Rollback"), &json!("Gate:psi")), "{intent}");
-    assert_eq!(intent["proof"]["kind"], "Gate");
+    assert_eq!(intent["proof"]["kind"], "gate");
     assert_eq!(intent["situation"]["gateFault"]["revision"], "9e9e");
 }

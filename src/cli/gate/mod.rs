@@ -258,7 +258,7 @@ mod tests {
             let unknown = Verdict::unknown("a/b".into(), Basis::File, None, "why");
             Verdict { decision, ..unknown }.exit_code()
         };
-        use GateAnswer::{Admit, Block, Quarantine, Unknown};
-        assert_eq!([Admit, Quarantine, Block, Unknown].map(code), [0, 1, 1, 2]);
+        let all = [GateAnswer::Admit, GateAnswer::Quarantine, GateAnswer::Block, GateAnswer::Unknown];
+        assert_eq!(all.map(code), [0, 1, 1, 2]);
     }
 }

@@ -89,7 +89,7 @@ pub async fn ask(client: &Client, ask: &Ask<'_>, gathered: &mut Gathered) -> Res
         return unknown(Some(runs), format!("{target} runs {runs}, not {asked}"));
     }
     let Some(signals) = ask.signals else {
-        return Ok(of_status(title.clone(), &gate, runs, ask.now));
+        return Ok(of_status(&title, &gate, runs, ask.now));
     };
     let invalid = refused_gate(&gate.spec);
     if !invalid.is_empty() {
@@ -141,8 +141,9 @@ async fn workload(client: &Client, ask: &Ask<'_>, name: &str, target: &str) -> R
 }
 
 /// What the operator answered last, where that is about this spec, this revision, and from evidence that is young.
-fn of_status(title: String, gate: &OmegaGate, runs: &str, now: Timestamp) -> Verdict {
-    let unknown = |why: String| Verdict::unknown(title.clone(), Basis::Status, Some(runs.to_owned()), &why);
+fn of_status(title: &str, gate: &OmegaGate, runs: &str, now: Timestamp) -> Verdict {
+    let unknown =
+        |why: String| Verdict::unknown(title.to_owned(), Basis::Status, Some(runs.to_owned()), &why);
     let Some(status) = &gate.status else {
         return unknown("it was never evaluated; does the operator run?".into());
     };
@@ -154,7 +155,7 @@ fn of_status(title: String, gate: &OmegaGate, runs: &str, now: Timestamp) -> Ver
         return unknown(format!("the operator's last answer speaks of {about}, {runs} runs"));
     }
     let verdict = Verdict {
-        gate: title.clone(),
+        gate: title.to_owned(),
         basis: Basis::Status,
         revision: Some(runs.to_owned()),
         decision: answer(status),

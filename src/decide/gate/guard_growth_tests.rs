@@ -231,7 +231,9 @@ fn one_failure_of_any_blocks_whatever_the_rest() {
     strict.spec.growth.as_mut().unwrap().caos_phi_min = 0.37;
     assert_eq!(evaluate(&strict).decision, GateAnswer::Block);
     strict.spec.on_fail = OnFail::Quarantine;
-    assert_eq!(evaluate(&strict).decision, GateAnswer::Quarantine);
+    let soft = evaluate(&strict);
+    assert_eq!((soft.decision, soft.fails_hard()), (GateAnswer::Quarantine, true));
+    assert!(!evaluate(&with(&json!({}), &[("omega", 0.5)])).fails_hard(), "Ω is soft");
 }
 
 #[test]

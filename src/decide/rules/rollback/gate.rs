@@ -61,10 +61,10 @@ pub(super) fn judge(v: &View<'_>) -> Option<Judged> {
     if fault.turns < needed {
         return Some(Judged::Open(format!("{what} for {} of {needed} evaluations", fault.turns)));
     }
-    Some(Judged::Proven(Box::new(charge(fault, what))))
+    Some(Judged::Proven(Box::new(charge(fault, &what))))
 }
 
-fn charge(fault: &GateFault, what: String) -> Charge {
+fn charge(fault: &GateFault, what: &str) -> Charge {
     Charge {
         proof: Proof::Gate {
             gates: fault.gates.clone(),
