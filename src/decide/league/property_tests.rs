@@ -112,7 +112,7 @@ fn worsened(mut s: Situation, what: u8, by: f64) -> Situation {
         1 => e.challenger.errors = e.challenger.errors.map(|share| share + 0.1 * by),
         2 => e.challenger.typical_latency = e.challenger.typical_latency.map(|p95| p95 * (1.0 + by)),
         3 => {
-            e.challenger.least_recent_latency = e.challenger.least_recent_latency.map(|p95| p95 * (1.0 + by))
+            e.challenger.least_recent_latency = e.challenger.least_recent_latency.map(|p95| p95 * (1.0 + by));
         }
         4 => e.delta_linf = e.delta_linf.map(|gain| gain - 0.1 * by),
         5 => e.errors.verdict = if by > 0.5 { Verdict::Worse } else { Verdict::Undecided },
