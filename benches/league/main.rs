@@ -18,7 +18,7 @@ use rivals::{Effect, Ended, Said};
 use serde_json::json;
 
 /// Runs of each case on each file.
-const RUNS: u64 = 100;
+const RUNS: u64 = 63;
 /// Turns of a run, 15 s each: an hour.
 const TURNS: usize = 240;
 /// Median of both sides, ms.

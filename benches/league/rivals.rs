@@ -109,7 +109,7 @@ fn z(old: &[f64], new: &[f64]) -> f64 {
     let (mut sum, mut ties, mut at) = (0.0, 0.0, 0);
     while at < all.len() {
         let same = all[at..].iter().take_while(|v| v.0 <= all[at].0).count();
-        let rank = at as f64 + (same as f64 + 1.0) / 2.0;
+        let rank = at as f64 + 0.5 * (same as f64 + 1.0);
         sum += rank * all[at..at + same].iter().filter(|v| v.1).count() as f64;
         ties += (same as f64).powi(3) - same as f64;
         at += same;

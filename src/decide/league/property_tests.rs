@@ -29,7 +29,7 @@ prop_compose! {
     fn situations()(
         stage in 0..6_u8, since in 0..1500_i64, until in -600..900_i64, extensions in 0..3_u32, age in 0..90_i64,
         old_age in 0..80_i64, requests in 0.0..2000.0, errors in 0.0..0.07, p95 in 40.0..130.0, gain in -0.02..0.06,
-        verdicts in (0..12_u8, 0..12_u8), gate in 0..8_usize, split in 0..8_u8,
+        verdicts in (0..8_u8, 0..8_u8), gate in 0..8_usize, split in 0..8_u8,
         sides in prop::collection::vec(0..40_u8, 2), share in prop::bool::weighted(0.2), calm in prop::bool::weighted(0.9),
         paused in prop::bool::weighted(0.05), failed in prop::bool::weighted(0.2),
     ) -> Situation {
@@ -73,6 +73,10 @@ prop_compose! {
                     0 => (route.champion, route.challenger, route.mirror) = (70, 30, false),
                     1 => (route.champion, route.challenger, route.mirror) = (100, 0, true),
                     2 => route.shape_ok = false,
+                    3 if s.memory.stage != Stage::Shadow => {
+                        (route.champion, route.challenger, route.mirror) = (95, 5, false);
+                        s.memory.expected = Some(CANARY);
+                    }
                     _ => {}
                 }
             }
@@ -87,6 +91,7 @@ prop_compose! {
                         3 => side.ready = 0,
                         4 => (side.desired, side.ready) = (0, 0),
                         5 => side.settled = false,
+                        6 => side.desired = 9,
                         _ => {}
                     }
                 }
@@ -107,7 +112,7 @@ fn worsened(mut s: Situation, what: u8, by: f64) -> Situation {
         1 => e.challenger.errors = e.challenger.errors.map(|share| share + 0.1 * by),
         2 => e.challenger.typical_latency = e.challenger.typical_latency.map(|p95| p95 * (1.0 + by)),
         3 => {
-            e.challenger.least_recent_latency = e.challenger.least_recent_latency.map(|p95| p95 * (1.0 + by))
+            e.challenger.least_recent_latency = e.challenger.least_recent_latency.map(|p95| p95 * (1.0 + by));
         }
         4 => e.delta_linf = e.delta_linf.map(|gain| gain - 0.1 * by),
         5 => e.errors.verdict = if by > 0.5 { Verdict::Worse } else { Verdict::Undecided },
@@ -125,7 +130,7 @@ fn the_situations_reach_every_way_on_and_out() {
     let mut runner = TestRunner::deterministic();
     let mut seen = BTreeSet::new();
     let mut promotions = 0;
-    for _ in 0..6000 {
+    for _ in 0..20_000 {
         let d = decide(&situations().new_tree(&mut runner).unwrap().current());
         promotions += u32::from(promotes(&d));
         seen.insert(d.reason);
