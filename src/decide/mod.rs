@@ -23,6 +23,7 @@
 mod behavior;
 mod compact;
 mod confidence;
+pub mod evolve;
 pub mod explanation;
 pub mod gate;
 mod identity;
