@@ -1,8 +1,8 @@
 //! The command line: one file a verb. Exit code 64 is a wrong command line, everywhere.
 
 pub mod crds;
-pub mod exporter;
 pub mod evolve;
+pub mod exporter;
 pub mod gate;
 pub mod judge;
 pub mod ledger;

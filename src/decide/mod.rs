@@ -36,6 +36,7 @@ pub mod refuse;
 mod rules;
 pub mod situation;
 pub mod steer;
+pub mod tuner;
 mod view;
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ impl Default for ScoreWeights {
     }
 }
 
-/// Score w_u·U + w_s·S + w_c·(1 − C) + w_l·L of utility, stability, cost and learning, 0…1.
+/// Score `w_u·U + w_s·S + w_c·(1 − C) + w_l·L` of utility, stability, cost and learning, 0…1.
 #[must_use]
 pub fn score([u, s, c, l]: [f64; 4], weights: &ScoreWeights) -> Option<f64> {
     let (u, s, c, l) = (share(u)?, share(s)?, share(c)?, share(l)?);

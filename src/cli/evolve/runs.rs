@@ -167,6 +167,6 @@ pub fn append(file: &Path, run: &Run) -> Result<()> {
 pub fn find(file: &Path, id: &str) -> Result<Run> {
     let name = file.display().to_string();
     let text = std::fs::read_to_string(file).context(name.clone())?;
-    let runs = text.lines().filter_map(|line| serde_json::from_str::<Run>(line).ok());
-    runs.filter(|run| run.id == id).last().with_context(|| format!("{name} has no run {id}"))
+    let mut runs = text.lines().filter_map(|line| serde_json::from_str::<Run>(line).ok());
+    runs.rfind(|run| run.id == id).with_context(|| format!("{name} has no run {id}"))
 }
