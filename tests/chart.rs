@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "chart/metrics.rs"]
+mod metrics;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -437,24 +440,6 @@ fn a_changed_configuration_restarts_the_pod_and_an_unchanged_one_does_not() {
     };
     assert_eq!(sum(json!({})), sum(json!({"replicas": 2})));
     assert_ne!(sum(json!({})), sum(json!({"concurrency": 9})));
-}
-
-#[test]
-fn metrics_are_exposed_only_where_they_are_bound_outside() {
-    let Some(helm) = helm() else { return };
-    let objects = render(&helm, &json!({}));
-    assert!(of_kind(&objects, "Service").is_empty());
-    let container = &of_kind(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0];
-    assert_eq!(container["ports"].as_array().unwrap().len(), 1);
-    assert_eq!(container["readinessProbe"]["httpGet"], json!({"path": "/readyz", "port": "health"}));
-    assert_eq!(container["livenessProbe"]["httpGet"], json!({"path": "/healthz", "port": "health"}));
-
-    let objects = render(&helm, &json!({"metrics": {"bind": "0.0.0.0:9102"}}));
-    assert_eq!(of_kind(&objects, "Service")[0]["spec"]["ports"][0]["port"], 9102);
-    assert!(
-        refusal(&helm, &json!({"serviceMonitor": {"enabled": true}}))
-            .contains("metrics.bind other than loopback")
-    );
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod support;
 mod act;
 #[path = "operator/crash.rs"]
 mod crash;
+#[path = "operator/evolve.rs"]
+mod evolve;
 #[path = "operator/gate_check.rs"]
 mod gate_check;
 #[path = "operator/gates.rs"]

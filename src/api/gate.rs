@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use league::{Contestant, League, RouteRef};
 pub use status::{AdmittedStatus, GateStatus, LeagueStatus, LearnedStatus, OmegaGateStatus};
 
-use super::rules::{CONFIG_NAME, not_yet, rules};
+use super::rules::{CONFIG_NAME, rules};
 use super::scaling::IMMUTABLE_TARGET;
 use super::shared::{SignalSpec, TargetRef};
 
@@ -80,7 +80,6 @@ pub struct OmegaGateSpec {
     pub league: Option<League>,
     /// Soft steering towards calm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("x-kubernetes-validations" = not_yet("false", "steer", "leave it out")))]
     pub steer: Option<Steer>,
     /// Learning that only hardens admission.
     #[serde(default)]
@@ -339,7 +338,6 @@ impl Default for Steer {
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Antifragile {
     /// Whether it learns.
-    #[schemars(extend("x-kubernetes-validations" = not_yet("!self", "antifragile.learn", "use learn: false")))]
     pub learn: bool,
     /// Largest learned Ω threshold.
     #[schemars(range(min = 0.0, max = 1.0))]

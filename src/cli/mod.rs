@@ -1,11 +1,13 @@
 //! The command line: one file a verb. Exit code 64 is a wrong command line, everywhere.
 
 pub mod crds;
+pub mod evolve;
 pub mod exporter;
 pub mod gate;
 pub mod judge;
 pub mod ledger;
 pub mod replay;
+pub mod request;
 pub mod run;
 pub mod simulate;
 pub mod stress;
@@ -42,6 +44,12 @@ enum Verb {
     Exporter(exporter::ExporterArgs),
     /// Good, malformed and hostile events to an exporter
     Stress(stress::Stress),
+    /// Challengers by seeded mutation, each through the league of a gate
+    Evolve(evolve::Evolve),
+    /// Asks for the promotion of a run of the league
+    Promote(request::Promote),
+    /// Asks for the return to the last good champion
+    Rollback(request::Rollback),
     /// The ledger: make keys, verify
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -74,6 +82,9 @@ pub fn main() -> ExitCode {
             Verb::Simulate(verb) => verb.run(),
             Verb::Exporter(verb) => verb.run().await,
             Verb::Stress(verb) => verb.run().await,
+            Verb::Evolve(verb) => verb.run().await,
+            Verb::Promote(verb) => verb.run().await,
+            Verb::Rollback(verb) => verb.run().await,
             Verb::Ledger(verb) => verb.run().await,
             Verb::Crds => match crds::render() {
                 Ok(text) => {

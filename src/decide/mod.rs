@@ -23,22 +23,26 @@
 mod behavior;
 mod compact;
 mod confidence;
+pub mod evolve;
 pub mod explanation;
 pub mod gate;
 mod identity;
 pub mod league;
+pub mod learning;
 mod memory;
 pub mod policy;
 pub mod pool;
 pub mod refuse;
 mod rules;
 pub mod situation;
+pub mod steer;
+pub mod tuner;
 mod view;
 
 #[cfg(test)]
 mod fail_open_tests;
 #[cfg(test)]
-mod property_tests;
+pub(crate) mod property_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 

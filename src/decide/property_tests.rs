@@ -127,7 +127,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn situation()(
+    pub(crate) fn situation()(
         story in picture(), streaks in prop::collection::vec(0..6_u32, 5), since in prop::option::weighted(0.8, 0..700_i64),
         window in prop::collection::vec(1..14_i32, 0..4), changes in prop::collection::vec((0..30_i64, -3..4_i32), 0..3),
         cooldown in prop::option::weighted(0.2, 1..100_i64), rollbacks in 0..3_usize, ago in 0..4000_i64,

@@ -82,14 +82,6 @@ pub fn refused(spec: &MatVerseScalingSpec) -> Vec<String> {
 #[must_use]
 pub fn refused_gate(spec: &OmegaGateSpec) -> Vec<String> {
     let mut why = Vec::new();
-    for (given, field, way_out) in [
-        (spec.steer.is_some(), "spec.steer", "remove it"),
-        (spec.antifragile.learn, "spec.antifragile.learn: true", "use false"),
-    ] {
-        if given {
-            why.push(format!("{field} is not served by this version; {way_out}"));
-        }
-    }
     if let Some(league) = &spec.league {
         let (champion, challenger) = (&league.champion.deployment, &league.challenger.deployment);
         if *champion != spec.target_ref.name {
@@ -217,16 +209,15 @@ mod tests {
             "spec.league.champion.deployment",
         );
         assert_eq!(league(&json!({"deployment": "web", "service": "a", "port": 80})), Vec::<String>::new());
-        only(&gate(&json!({"steer": {}})), "spec.steer");
-        only(&gate(&json!({"antifragile": {"learn": true}})), "spec.antifragile.learn: true");
+        assert!(gate(&json!({"steer": {}, "antifragile": {"learn": true}})).is_empty());
         only(&gate(&json!({"sigmaGuard": {"minSamples": 201}})), "spec.sigmaGuard.minSamples");
         let served = json!({"sigmaGuard": {}, "growth": {"agapeMin": 0.5}, "onFail": "Rollback"});
         assert_eq!(gate(&served), Vec::<String>::new());
         only(&gate(&json!({"omega": {"weights": {"psi": 0.9}}})), "spec.omega.weights");
         only(&gate(&json!({"evidence": {"minSamples": 300}})), "spec.evidence.minSamples");
         only(&gate(&json!({"targetRef": {"name": "web", "apiVersion": "v1"}})), "spec.targetRef");
-        let every =
-            gate(&json!({"steer": {}, "antifragile": {"learn": true}, "evidence": {"minSamples": 300}}));
+        let every = gate(&json!({"targetRef": {"name": "web", "apiVersion": "v1"},
+            "omega": {"weights": {"psi": 0.9}}, "evidence": {"minSamples": 300}}));
         assert_eq!(every.len(), 3, "every mistake is said at once: {every:?}");
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use gate::{GateFault, GateView};
 
+use super::steer::Unrest;
 use crate::api::scaling::{MatVerseScalingSpec, Mode};
 use crate::observe::Observed;
 use crate::orient::Picture;
@@ -74,6 +75,9 @@ pub struct Standing {
     /// The share of the replica pool that the resource names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<PoolShare>,
+    /// Why optional acts wait, where the gate that the resource refers to steers and there is no calm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unrest: Option<Unrest>,
 }
 
 /// A member's share of a replica pool's budget.

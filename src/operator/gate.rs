@@ -1,6 +1,8 @@
 //! One evaluation of one OmegaGate: observe → decide → report. It writes to no workload.
 
 pub mod evidence;
+mod learning;
+mod steer;
 
 use std::time::Duration;
 
@@ -22,9 +24,11 @@ use super::world::World;
 use crate::api::OmegaGate;
 use crate::api::gate::{AdmittedStatus, GateStatus, OmegaGateStatus};
 use crate::decide::gate::{
-    Failing, GateAnswer, GateDecision, GateResult, GateSituation, Pass, evaluate, fault, is_guard, remember,
+    Failing, GateAnswer, GateDecision, GateResult, GateSituation, Pass, fault, is_guard, remember,
 };
+use crate::decide::learning::admit;
 use crate::decide::situation::{GateFault, ObjectRef};
+use crate::decide::steer::Effort;
 use crate::ledger::EntryRef;
 use crate::ledger::statement::{ETHICS_ATTEST, GATE_FAIL, GateChange, GateValue};
 use crate::observe::reading::Readings;
@@ -35,6 +39,10 @@ use crate::observe::workload::Revision;
 pub struct Life {
     uid: Option<String>,
     target: target::Known,
+    /// Replicas asked for of the target; `None` where it is not seen.
+    replicas: Option<i32>,
+    /// Whether its rollout is complete.
+    settled: bool,
     gathered: Gathered,
     /// Revisions that were admitted; as status says, and then what came since.
     admitted: Option<Vec<AdmittedStatus>>,
@@ -46,12 +54,14 @@ pub struct Life {
     /// Decision that stands in the ledger.
     recorded: Option<String>,
     league: league::Life,
+    effort: Effort,
+    learning: learning::Memory,
 }
 
 /// Evaluates once; the rest until the next time, or `None` when the gate is gone.
 pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) -> Option<Duration> {
     let Some(found) = fleet::gate_of(world, namespace, name) else {
-        world.gates.remove(namespace, name);
+        forget(world, namespace, name);
         return None;
     };
     let Ok(gate) = &found.0 else {
@@ -63,7 +73,7 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
         *life = Life { uid: gate.uid(), ..Life::default() };
     }
     if gate.metadata.deletion_timestamp.is_some() {
-        world.gates.remove(namespace, name);
+        forget(world, namespace, name);
         return give_back(world, gate, life).await;
     }
     let now = world.clock.now();
@@ -73,6 +83,7 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
         invalid.extend(errors.iter().map(ToString::to_string));
     }
     life.admitted.get_or_insert_with(|| gate.status.clone().unwrap_or_default().admitted);
+    (life.replicas, life.settled) = (None, false);
     let looked = match plan {
         Ok(plan) if invalid.is_empty() => match look(world, gate, &plan, now, life).await {
             Ok(looked) => Some(looked),
@@ -84,13 +95,17 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
         },
         _ => None,
     };
-    let decision = looked.as_ref().map(|(situation, _)| evaluate(situation));
+    let learned = life.learning.look(world, gate, now);
+    let decision = looked.as_ref().map(|(situation, _)| admit(situation, learned.as_ref()));
     let answer = decision.as_ref().map_or(GateAnswer::Unknown, |d| d.decision);
     let charge = match (&looked, &decision) {
         (Some((situation, Some(revision))), Some(decision)) => life.judged(situation, decision, revision),
         _ => None,
     };
     world.gates.put(namespace, name, answer.view(), charge, now);
+    steer::turn(world, gate, life.replicas, now, &mut life.effort);
+    let revision = life.gathered.revision.as_deref();
+    life.learning.settle(world, gate, decision.as_ref(), revision, life.settled, now).await;
     let league = if invalid.is_empty() { league_turn(world, gate, now, life).await } else { None };
     let rest = league.as_ref().and_then(|done| done.rest);
     let situation = looked.as_ref().map(|(situation, _)| situation);
@@ -155,6 +170,12 @@ async fn give_back(world: &World, gate: &OmegaGate, life: &mut Life) -> Option<D
             Some(Duration::from_secs(5))
         }
     }
+}
+
+fn forget(world: &World, namespace: &str, name: &str) {
+    world.gates.remove(namespace, name);
+    world.steer.remove(namespace, name);
+    world.telemetry.forget_steering(namespace, name);
 }
 
 /// What an evaluation found.
@@ -228,6 +249,8 @@ async fn look(
     let name = &gate.spec.target_ref.name;
     let workload = target::facts_of(world, &namespace, name, None, false, &mut life.target).await?.0;
     let workload = workload.as_ref();
+    life.replicas = workload.map(|w| w.desired);
+    life.settled = workload.is_some_and(|w| w.rollout.complete);
     let readings = life.gathered.look(&world.signals, plan, gate, workload, now).await;
     let pole = Some(if world.ledger.get().is_ok() { 1.0 } else { 0.0 });
     let admitted = life.admitted.as_deref().unwrap_or_default();
@@ -320,7 +343,7 @@ async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timesta
         reasoning: &d.reasoning,
     });
     let entry = record(world, gate, change(gate, found), &stood, now, &mut life.recorded).await;
-    let status = gate_status(
+    let mut status = gate_status(
         &previous,
         &GateReport {
             generation: gate.metadata.generation,
@@ -340,6 +363,7 @@ async fn report(world: &World, gate: &OmegaGate, found: &Found<'_>, now: Timesta
             now,
         },
     );
+    life.learning.fill(&mut status);
     let mut news: Vec<Happening> = announced.gate(&status).into_iter().collect();
     if let Some(done) = &found.league {
         let before = announced.league.replace(done.status.clone());

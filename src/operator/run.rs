@@ -17,7 +17,7 @@ use super::policies;
 use super::pools::Pools;
 use super::stores::Stores;
 use super::telemetry::Telemetry;
-use super::world::{GateBoard, LedgerDoor, World};
+use super::world::{GateBoard, LedgerDoor, SteerBoard, World};
 use crate::act;
 use crate::ledger::configmaps::ConfigMaps;
 use crate::ledger::keys::{KeyRing, Signer};
@@ -101,6 +101,7 @@ pub async fn run(
             turns: Semaphore::new(config.concurrency),
             ledger: LedgerDoor::default(),
             gates: GateBoard::default(),
+            steer: SteerBoard::default(),
             pools: Pools::default(),
             leadership: leadership.clone(),
             client,

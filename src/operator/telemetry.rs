@@ -5,6 +5,7 @@
 //! lapsed, its turns stopped, its resource is gone, this replica lost leadership — is *absent*, never stale.
 
 mod resources;
+mod steering;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,11 @@ use tracing_subscriber::EnvFilter;
 use super::clock::Clock;
 use crate::api::scaling::Mode;
 use crate::decide::situation::Action;
+use crate::decide::steer::Steering;
 use crate::observe::Observed;
 use crate::orient::Picture;
 use resources::Resources;
+use steering::Steerings;
 
 /// `Content-Type` of [`Telemetry::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -155,13 +158,17 @@ pub struct Telemetry {
     policies: Gauge,
     sources: Family<SourceLabel, Gauge>,
     resources: Arc<Resources>,
+    steering: Arc<Steerings>,
 }
 
 impl Telemetry {
     /// The metrics, all of them zero or absent.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        let mut registry = Registry::with_prefix("matverse");
+        let mut whole = Registry::default();
+        let steering = Arc::new(Steerings::new(clock.clone()));
+        whole.register_collector(Box::new(Arc::clone(&steering)));
+        let registry = whole.sub_registry_with_prefix("matverse");
         let decisions = Family::<DecisionLabels, Counter>::default();
         registry.register("decisions", "Decisions made, one a turn", decisions.clone());
         let acts = Family::<ActLabels, Counter>::default();
@@ -196,7 +203,20 @@ impl Telemetry {
         for phase in Phase::ALL {
             drop(phases.get_or_create(&PhaseLabel { phase: phase.as_str() }));
         }
-        Self { registry, clock, decisions, acts, phases, turns, errors, leader, policies, sources, resources }
+        Self {
+            registry: whole,
+            clock,
+            decisions,
+            acts,
+            phases,
+            turns,
+            errors,
+            leader,
+            policies,
+            sources,
+            resources,
+            steering,
+        }
     }
 
     /// A decision was made.
@@ -239,6 +259,7 @@ impl Telemetry {
         self.leader.set(i64::from(leads));
         if !leads {
             self.resources.clear();
+            self.steering.clear();
         }
     }
 
@@ -272,6 +293,16 @@ impl Telemetry {
     /// The resource is gone: so are its gauges.
     pub fn forget(&self, namespace: &str, name: &str) {
         self.resources.forget(namespace, name);
+    }
+
+    /// How calm what a gate steers is. The gauges hold for three intervals, or until the next call.
+    pub fn steered(&self, namespace: &str, name: &str, interval: Duration, state: Steering, target: f64) {
+        self.steering.saw(namespace, name, interval, state, target);
+    }
+
+    /// The gate is gone, or steers no more.
+    pub fn forget_steering(&self, namespace: &str, name: &str) {
+        self.steering.forget(namespace, name);
     }
 
     /// All metrics as `OpenMetrics` text.

@@ -17,6 +17,7 @@ use super::world::World;
 use crate::act;
 use crate::api::MatVerseScaling;
 use crate::decide::situation::{Action, GateFault, GateView, Memory, ObjectRef, Plan, Situation, Standing};
+use crate::decide::steer::Unrest;
 use crate::decide::{self, Decision};
 use crate::ledger::{LedgerError, Outcome, Recorded};
 use crate::observe::signals::Defaults;
@@ -188,7 +189,10 @@ pub(super) async fn situation(
         memory: life.memory.clone(),
         gate,
         gate_fault,
-        standing: standing(world, resource, &object, behind),
+        standing: Standing {
+            unrest: unrest(world, resource, observed.at),
+            ..standing(world, resource, &object, behind)
+        },
         observed,
         object,
     };
@@ -272,6 +276,7 @@ fn standing(world: &World, resource: &MatVerseScaling, object: &ObjectRef, behin
         league: target::league_on(world, &object.namespace, &object.target),
         facts_behind: behind,
         pool: None,
+        unrest: None,
     }
 }
 
@@ -285,6 +290,28 @@ fn gate_view(world: &World, resource: &MatVerseScaling, now: Timestamp) -> (Gate
         }
         Some(kube::core::DeserializeGuard(Err(_))) | None => (GateView::Unknown, None),
     }
+}
+
+/// Why optional acts wait, where the resource refers to a gate that steers.
+fn unrest(world: &World, resource: &MatVerseScaling, now: Timestamp) -> Option<Unrest> {
+    let name = &resource.spec.gate_ref.as_ref()?.name;
+    let namespace = resource.namespace().unwrap_or_default();
+    let gate = fleet::gate_of(world, &namespace, name)?;
+    let gate = gate.0.as_ref().ok().filter(|gate| gate.spec.steer.is_some())?;
+    let patience = i64::from(gate.spec.interval_seconds) * 3 + 5;
+    world.steer.get(&namespace, name, now, patience)
+}
+
+/// Tells the gate of a step of a parameter. A step whose range is not declared any more counts as the whole of it.
+fn tell_step(world: &World, resource: &MatVerseScaling, plan: &Plan) {
+    let (Some(gate), Plan::Retune { key, from, to, .. }) = (&resource.spec.gate_ref, plan) else { return };
+    let number = |text: &str| text.trim().parse::<f64>().ok();
+    let parameters = resource.spec.retune.as_ref().map(|retune| retune.parameters.as_slice());
+    let parameter = parameters.unwrap_or_default().iter().find(|parameter| parameter.key == *key);
+    let share = parameter
+        .zip(number(from).zip(number(to)))
+        .map(|(parameter, (from, to))| (to - from).abs() / (parameter.max - parameter.min));
+    world.steer.retuned(&resource.namespace().unwrap_or_default(), &gate.name, share.unwrap_or(1.0));
 }
 
 /// intend → act → conclude; or nothing, where the decision is only shown.
@@ -308,11 +335,14 @@ pub(super) async fn carry_out(
     if matches!(decision.plan, Plan::Retune { restore: false, .. }) {
         farewell::keep(world, resource, true).await?;
     }
-    let action = decision.action;
+    let (action, plan) = (decision.action, decision.plan.clone());
     let intended = world.telemetry.timed(Phase::Ledger, ledger.intend(situation, decision, now())).await?;
     let acted = world.telemetry.timed(Phase::Act, act::act(&world.client, intended, &now)).await;
     world.telemetry.executed(action, acted.outcome().as_str());
     let recorded = world.telemetry.timed(Phase::Ledger, conclude(&ledger, acted)).await?;
+    if let Some(Outcome::Applied { .. }) = recorded.outcome() {
+        tell_step(world, resource, &plan);
+    }
     if let Some(Outcome::Applied { resource_version, .. }) = recorded.outcome()
         && action != Action::Retune
     {

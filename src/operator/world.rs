@@ -15,6 +15,7 @@ use super::pools::Pools;
 use super::stores::Stores;
 use super::telemetry::Telemetry;
 use crate::decide::situation::{GateFault, GateView};
+use crate::decide::steer::Unrest;
 use crate::ledger::Ledger;
 use crate::observe::Signals;
 
@@ -42,6 +43,8 @@ pub struct World {
     pub ledger: LedgerDoor,
     /// What the gates answered last.
     pub gates: GateBoard,
+    /// How calm what each gate steers is.
+    pub steer: SteerBoard,
     /// What the members of replica pools were seen with.
     pub pools: Pools,
     /// Turns under way at once.
@@ -134,9 +137,72 @@ impl GateBoard {
     }
 }
 
+/// Why optional acts wait, and when that was said.
+type SteerState = (Option<Unrest>, Timestamp);
+
+/// The last state of each gate that steers, and the steps of parameters that it has not counted yet.
+#[derive(Default)]
+pub struct SteerBoard {
+    states: RwLock<HashMap<(String, String), SteerState>>,
+    steps: RwLock<HashMap<(String, String), f64>>,
+}
+
+impl SteerBoard {
+    /// Puts up why optional acts wait, `None` for calm.
+    pub fn put(&self, namespace: &str, name: &str, unrest: Option<Unrest>, at: Timestamp) {
+        let mut states = self.states.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        states.insert((namespace.to_owned(), name.to_owned()), (unrest, at));
+    }
+
+    /// Takes a state down: the gate is gone, or steers no more.
+    pub fn remove(&self, namespace: &str, name: &str) {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.states.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&key);
+        self.steps.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&key);
+    }
+
+    /// Why optional acts wait, `None` for calm. A state that is not younger than `seconds` says nothing, and they wait.
+    pub fn get(&self, namespace: &str, name: &str, now: Timestamp, seconds: i64) -> Option<Unrest> {
+        let states = self.states.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match states.get(&(namespace.to_owned(), name.to_owned())) {
+            Some((unrest, at)) if now.duration_since(*at).as_secs() <= seconds => *unrest,
+            _ => Some(Unrest::Unknown),
+        }
+    }
+
+    /// A parameter was moved by this share of its range.
+    pub fn retuned(&self, namespace: &str, name: &str, share: f64) {
+        let mut steps = self.steps.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *steps.entry((namespace.to_owned(), name.to_owned())).or_default() += share;
+    }
+
+    /// The steps since this was last asked.
+    pub fn take_retuned(&self, namespace: &str, name: &str) -> f64 {
+        let mut steps = self.steps.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        steps.remove(&(namespace.to_owned(), name.to_owned())).unwrap_or(0.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_old_or_absent_state_is_no_calm_and_a_step_is_counted_once() {
+        let board = SteerBoard::default();
+        let at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let later: Timestamp = "2026-01-01T00:01:00Z".parse().unwrap();
+        assert_eq!(board.get("a", "g", at, 50), Some(Unrest::Unknown));
+        board.put("a", "g", None, at);
+        assert_eq!(board.get("a", "g", at, 50), None);
+        assert_eq!(board.get("a", "g", later, 50), Some(Unrest::Unknown));
+        board.retuned("a", "g", 0.01);
+        board.retuned("a", "g", 0.02);
+        assert!((board.take_retuned("a", "g") - 0.03).abs() < 1e-12);
+        assert!(board.take_retuned("a", "g").abs() < 1e-12);
+        board.remove("a", "g");
+        assert_eq!(board.get("a", "g", at, 50), Some(Unrest::Unknown));
+    }
 
     #[tokio::test]
     async fn the_keeper_hears_of_a_closed_door_even_when_it_was_not_listening() {

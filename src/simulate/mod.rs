@@ -26,5 +26,6 @@ pub mod pilot;
 pub mod scenario;
 pub mod score;
 pub mod service;
+pub mod tuner;
 
 pub use pilot::Pilot;

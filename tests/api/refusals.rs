@@ -168,14 +168,14 @@ pub fn of_gate() -> Vec<Refusal> {
         (gate(json!({"cooldownSeconds": 86401})), "spec.cooldownSeconds"),
         (gate(json!({"league": league("b")})), "the champion must be the Deployment that targetRef names"),
         (gate(json!({"league": league("a")})), "champion and challenger must be two Deployments"),
-        (gate(json!({"steer": {}})), "steer is not built yet"),
+        (gate(json!({"steer": {"band": 0.6}})), "spec.steer.band"),
         (gate(json!({"growth": {"agapeMin": 2}})), "spec.growth.agapeMin"),
         (gate(json!({"sigmaGuard": {"rhoBiasMax": 0.9}})), "spec.sigmaGuard.rhoBiasMax"),
         (
             gate(json!({"sigmaGuard": {"minSamples": 201}})),
             "sigmaGuard.minSamples must not exceed evidence.windowSize",
         ),
-        (gate(json!({"antifragile": {"learn": true}})), "antifragile.learn is not built yet"),
+        (gate(json!({"antifragile": {"halfLifeSeconds": 0}})), "spec.antifragile.halfLifeSeconds"),
         (
             gate(json!({"antifragile": {"learn": true, "omegaCeil": 0.5}})),
             "omegaCeil must not be below omegaMin",

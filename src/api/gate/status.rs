@@ -63,7 +63,7 @@ pub struct OmegaGateStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = TOKEN_MAX))]
     pub evidence_head: Option<String>,
-    /// Rollbacks the gate asked for.
+    /// Rollbacks of what the gate judges: by the league, and by resources that refer to the gate.
     pub rollbacks: u32,
     /// Ω after the last rollback settled, less Ω before it; never negative.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,4 +177,14 @@ pub struct LearnedStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = TOKEN_MAX))]
     pub since: Option<String>,
+    /// The last rollback that was learned from (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = TOKEN_MAX))]
+    pub last_rollback: Option<String>,
+    /// Whether that rollback's gain is still to be measured.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub settling: bool,
+    /// Last Ω before it, where it was known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub omega_before: Option<f64>,
 }

@@ -239,7 +239,7 @@ readings:
             ("cvar:", "cvarr:", "cvarr"),
             ("sigmaGuard", "sigmaguard", "sigmaguard"),
             ("samples:", "sample:", "sample"),
-            ("spec:\n", "spec:\n  steer: {}\n", "spec.steer"),
+            ("spec:\n", "spec:\n  steered: {}\n", "steered"),
             ("{eceMax: 0.05}", "{minSamples: 500}", "sigmaGuard.minSamples"),
         ] {
             let error = format!("{:#}", ask(&GOOD.replacen(from, to, 1), None).unwrap_err());

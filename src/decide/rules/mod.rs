@@ -13,6 +13,7 @@ pub(super) mod scale_down;
 pub(super) mod scale_up;
 
 use super::situation::{Action, Holds, Notice, Plan, Proof, RuleVerdict};
+use super::view::View;
 
 /// What came of trying one rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +82,12 @@ impl Tried {
             proposal: None,
         }
     }
+}
+
+/// What is optional waits for calm, where the gate steers.
+pub(super) fn unrest_waits(rule: Action, v: &View<'_>) -> Option<Tried> {
+    let unrest = v.s.standing.unrest?;
+    Some(Tried::wait(rule, unrest.token(), unrest.because(), vec!["calm".to_owned()]))
 }
 
 /// A notice that lasts as long as its cause.

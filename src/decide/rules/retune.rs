@@ -11,7 +11,7 @@
 
 pub(crate) mod search;
 
-use super::{Proposal, Tried};
+use super::{Proposal, Tried, unrest_waits};
 use crate::api::scaling::Retune;
 use crate::decide::situation::{Action, GateView, Plan, RetuneTrial};
 use crate::decide::view::{View, short};
@@ -247,6 +247,9 @@ fn obstacle(v: &View<'_>, retune: &Retune, suspected: bool) -> Option<Tried> {
     };
     if let Some(says) = gate {
         return wait(format!("Gate:{says}"), "the gate to admit", format!("the gate says {says}"));
+    }
+    if let Some(waits) = unrest_waits(RULE, v) {
+        return Some(waits);
     }
     if let Some(token) = v.unbelievable(Use::Other).into_iter().next() {
         return wait(token.clone(), "fresh signals", format!("{token}: no step in the dark"));

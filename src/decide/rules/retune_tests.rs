@@ -6,6 +6,7 @@ use super::*;
 use crate::api::scaling::Enforcement;
 use crate::decide::GateView;
 use crate::decide::situation::{Action, Decision, Holds, Plan, RetuneSlope};
+use crate::decide::steer::Unrest;
 use crate::decide::testing::{Story, at, because, expect, notices};
 use crate::observe::reading::Reading;
 use crate::observe::workload::Tunable;
@@ -112,6 +113,11 @@ fn each_doubt_forbids_a_step() {
         ),
         ("Gate:Quarantine", falling().with(|s| s.gate = GateView::Quarantine)),
         ("Gate:Block", falling().with(|s| s.gate = GateView::Block)),
+        ("Steer:Unknown", falling().with(|s| s.standing.unrest = Some(Unrest::Unknown))),
+        (
+            "Steer:Steep",
+            falling().with(|s| s.standing.unrest = Some(Unrest::Steep { slope: -0.1, most: 0.04 })),
+        ),
         ("Gate:Unknown", falling().with(|s| s.gate = GateView::Unknown)),
         ("Missing:errors", falling().reading(SignalName::ERRORS, Reading::Missing)),
         (

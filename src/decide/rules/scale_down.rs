@@ -2,7 +2,7 @@
 //!
 //! The least urgent act has the most conditions: any doubt keeps the count.
 
-use super::{Proposal, Tried, scale_up};
+use super::{Proposal, Tried, scale_up, unrest_waits};
 use crate::api::scaling::SelectPolicy;
 use crate::decide::behavior::{self, Way};
 use crate::decide::situation::{Action, GateView, Plan};
@@ -81,10 +81,10 @@ pub(crate) fn try_rule(v: &View<'_>) -> Tried {
     })
 }
 
-/// What the gate says against it.
+/// What the gate says against it, or that there is no calm.
 fn gate_waits(v: &View<'_>) -> Option<Tried> {
     let says = match v.s.gate {
-        GateView::None | GateView::Admit => return None,
+        GateView::None | GateView::Admit => return unrest_waits(RULE, v),
         GateView::Quarantine => "Quarantine",
         GateView::Block => "Block",
         GateView::Unknown => "Unknown",

@@ -3,6 +3,7 @@
 use crate::api::scaling::{Mode, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy};
 use crate::decide::GateView;
 use crate::decide::situation::{Action, Plan, RetuneTrial};
+use crate::decide::steer::Unrest;
 use crate::decide::testing::{Story, at, because, expect, notices};
 use crate::observe::reading::{Reading, SignalName};
 use crate::orient::Consistency;
@@ -101,6 +102,8 @@ fn each_doubt_keeps_the_count() {
     let cases: Vec<(&str, Story)> = vec![
         ("Gate:Quarantine", surplus().with(|s| s.gate = GateView::Quarantine)),
         ("Gate:Block", surplus().with(|s| s.gate = GateView::Block)),
+        ("Steer:Unknown", surplus().with(|s| s.standing.unrest = Some(Unrest::Unknown))),
+        ("Steer:Low", surplus().with(|s| s.standing.unrest = Some(Unrest::Low { phi: 0.6, floor: 0.73 }))),
         ("Gate:Unknown", surplus().with(|s| s.gate = GateView::Unknown)),
         ("Inconsistent", surplus().with(|s| s.picture.consistency = Consistency::Overconfident)),
         ("Omega", surplus().omega(0.84)),

@@ -174,11 +174,18 @@ fn blank(
         linf_configured: gate.spec.evidence.signals.iter().any(|s| s.name.starts_with("linf.")),
         delta_linf_min: gate.spec.growth.as_ref().map_or(0.02, |growth| growth.delta_linf_min),
         omega: gate.status.as_ref().and_then(|status| status.omega),
-        calm: true,
+        calm: calm(world, gate, now),
         request: gate.annotations().get(REQUEST).and_then(|text| league::Request::parse(text)),
         spec: setup.clone(),
         object,
     }
+}
+
+/// Whether effort is calm enough for a new canary; always, where nobody asks.
+fn calm(world: &World, gate: &OmegaGate, now: Timestamp) -> bool {
+    let patience = i64::from(gate.spec.interval_seconds) * 3 + 5;
+    let unrest = || world.steer.get(&gate.namespace().unwrap_or_default(), &gate.name_any(), now, patience);
+    gate.spec.steer.is_none() || unrest().is_none()
 }
 
 /// Who has paused it: the resource, or whoever paused one of the Deployments.

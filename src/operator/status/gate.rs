@@ -196,6 +196,8 @@ struct Gist<'a> {
     signals: Vec<(&'a str, &'a str)>,
     league: Option<(&'a str, &'a str, &'a str)>,
     rollbacks: u32,
+    /// A measurement that is still to come must survive a restart, and one that is done must not come again.
+    settling: bool,
 }
 
 /// Every field is named, so that a new one must be placed.
@@ -216,7 +218,7 @@ fn gist(status: &OmegaGateStatus) -> Gist<'_> {
         league,
         rollbacks,
         ledger: _,
-        learned: _,
+        learned,
         evidence_head: _,
         antifragile_gain: _,
     } = status;
@@ -230,6 +232,7 @@ fn gist(status: &OmegaGateStatus) -> Gist<'_> {
         signals: signals.iter().map(|s| (s.name.as_str(), s.state.as_str())).collect(),
         league: league.as_ref().map(|l| (l.stage.as_str(), l.reason.as_str(), l.memory.as_str())),
         rollbacks: *rollbacks,
+        settling: learned.as_ref().is_some_and(|learned| learned.settling),
     }
 }
 

@@ -36,7 +36,7 @@ struct Seen {
 }
 
 /// Labels and value of one gauge.
-type Point<'a> = (Vec<(&'static str, &'a str)>, f64);
+pub(super) type Point<'a> = (Vec<(&'static str, &'a str)>, f64);
 
 impl Resources {
     pub(super) fn new(clock: Clock) -> Self {
@@ -138,7 +138,12 @@ impl Collector for Resources {
     }
 }
 
-fn gauge(encoder: &mut DescriptorEncoder, name: &str, help: &str, points: &[Point]) -> Result<(), Error> {
+pub(super) fn gauge(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    points: &[Point],
+) -> Result<(), Error> {
     if points.is_empty() {
         return Ok(());
     }

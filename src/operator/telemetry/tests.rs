@@ -139,6 +139,40 @@ fn gauges_go_with_the_turns_the_resource_and_leadership() {
 }
 
 #[test]
+fn the_gauges_of_steer_have_their_own_names_and_go_when_they_are_old() {
+    use crate::decide::steer::{Steering, Unrest};
+    let (clock, script) = Clock::scripted(at());
+    let telemetry = Telemetry::new(clock);
+    telemetry.steered("s", "g", INTERVAL, Steering::UNKNOWN, 0.75);
+    assert!(!telemetry.render().unwrap().contains("wiltonos"), "what is not known is absent");
+    let state = Steering {
+        phi: Some(0.5),
+        loops: Some([0.95, 0.55, 1.0]),
+        slopes: [Some(-1.0), Some(-0.5), None],
+        unrest: Some(Unrest::Low { phi: 0.5, floor: 0.73 }),
+        alert_low: false,
+        alert_steep: false,
+    };
+    telemetry.steered("s", "g", INTERVAL, state, 0.75);
+    let text = telemetry.render().unwrap();
+    for line in [
+        "wiltonos_quantum_coherence_ratio{namespace=\"s\",name=\"g\"} 0.5\n",
+        "wiltonos_quantum_coherence_derivative{namespace=\"s\",name=\"g\",window=\"30\"} -1.0\n",
+        "wiltonos_loop_quantum_coherence{namespace=\"s\",name=\"g\",loop=\"scaling\"} 0.55\n",
+        "wiltonos_loop_pressure{namespace=\"s\",name=\"g\",loop=\"league\"} 0.0\n",
+        "matverse_leader 0\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    assert!(!text.contains("window=\"300\""));
+    script.advance(INTERVAL * 3);
+    assert!(!telemetry.render().unwrap().contains("wiltonos"));
+    telemetry.steered("s", "g", INTERVAL, state, 0.75);
+    telemetry.forget_steering("s", "g");
+    assert!(!telemetry.render().unwrap().contains("wiltonos"));
+}
+
+#[test]
 fn odd_names_are_escaped_and_numbers_that_are_none_are_left_out() {
     let telemetry = Telemetry::new(Clock::scripted(at()).0);
     telemetry.source_up("a\"b\\c\nd", false);
