@@ -9,7 +9,7 @@
 pub(super) const LARGEST: f64 = 1024.0;
 
 /// [`p95_over_mean`] of 1.
-const P95_OVER_MEAN: f64 = 2.781_128_780_707_708_5;
+const P95_OVER_MEAN: f64 = 2.781_128_780_707_709;
 
 /// One replica's service.
 #[derive(Clone, Copy, Debug, PartialEq)]
