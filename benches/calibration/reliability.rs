@@ -39,6 +39,9 @@ pub fn right_above(all: &[Statement], p: f64) -> Option<f64> {
     (!sure.is_empty()).then(|| came / sure.len() as f64)
 }
 
+/// Sum of what was stated, sum of what was found, count.
+type Pool = (f64, f64, f64);
+
 /// Least statements behind a knot, and the most knots of a table: fewer would follow the noise.
 const LEAST: f64 = 40.0;
 const KNOTS: f64 = 20.0;
@@ -49,8 +52,6 @@ const KNOTS: f64 = 20.0;
 pub fn isotonic(all: &[Statement]) -> Vec<(f64, f64)> {
     let mut sorted: Vec<Statement> = all.to_vec();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // (sum of stated, sum of found, count) of each pool.
-    type Pool = (f64, f64, f64);
     let join = |a: Pool, b: Pool| (a.0 + b.0, a.1 + b.1, a.2 + b.2);
     let mut pools: Vec<Pool> = Vec::new();
     for (p, came) in sorted {
