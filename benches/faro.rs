@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use matverse::api::scaling::MatVerseScalingSpec;
+use matverse::decide::Version;
 use matverse::simulate::clairvoyant::Table;
 use matverse::simulate::scenario::{Policy, Scenario, faro_model};
 use matverse::simulate::score::Worth;
@@ -85,15 +86,23 @@ struct Contestant {
     name: &'static str,
     policy: Policy,
     change: Value,
+    version: Version,
 }
 
 fn contestants() -> Vec<Contestant> {
-    let ours = |name, change| Contestant { name, policy: Policy::Ours, change };
+    let version = Version::NEWEST;
+    let ours = |name, change| Contestant { name, policy: Policy::Ours, change, version };
     let mut all: Vec<Contestant> = Policy::ALL
         .into_iter()
-        .map(|policy| Contestant { name: policy.name(), policy, change: json!({}) })
+        .map(|policy| Contestant { name: policy.name(), policy, change: json!({}), version })
         .collect();
     all.push(ours("matverse, conservative", json!({"mode": "conservative"})));
+    // Confidence as stated, not calibrated: what the tables do to the closed loop.
+    for (name, mode) in
+        [("matverse, version 1", "balanced"), ("matverse, version 1, conservative", "conservative")]
+    {
+        all.push(Contestant { version: Version::One, ..ours(name, json!({"mode": mode})) });
+    }
     all.push(ours("matverse, aggressive", json!({"mode": "aggressive"})));
     all.push(ours("matverse, queue model alone", json!({"predictor": {"capacityModel": "Queue"}})));
     all.push(ours("matverse, utilisation alone", json!({"predictor": {"capacityModel": "Utilisation"}})));
@@ -102,7 +111,8 @@ fn contestants() -> Vec<Contestant> {
 }
 
 fn run(contestant: &Contestant, day: &str, trace: &[Vec<u32>], quota: i32, seed: u64) -> Worth {
-    let scenario = Scenario::shared(day, trace.to_vec(), quota, seed);
+    let mut scenario = Scenario::shared(day, trace.to_vec(), quota, seed);
+    scenario.version = contestant.version;
     let mut spec = serde_json::to_value(scenario.spec().unwrap()).unwrap();
     for (key, value) in contestant.change.as_object().unwrap() {
         spec[key] = value.clone();
@@ -188,12 +198,13 @@ fn print_row(row: &Value) {
         _ => "",
     };
     println!(
-        "{:16} {:3} {:30} violation {:.4} lost {:.3} regret {:.3} replica-hours {:4.0} actions/h {:4.0} {:4.1} s {note}",
+        "{:16} {:3} {:34} violation {:.4} lost {:.3} regret {:.4} / {:.3} replica-hours {:4.0} actions/h {:4.0} {:4.1} s {note}",
         row["day"].as_str().unwrap(),
         row["quota"],
         row["policy"].as_str().unwrap(),
         figure("violation"),
         figure("lostUtility"),
+        row["regret"]["violation"].as_f64().unwrap(),
         row["regret"]["lostUtility"].as_f64().unwrap(),
         row["replicaHours"].as_f64().unwrap(),
         row["actionsAnHour"].as_f64().unwrap(),

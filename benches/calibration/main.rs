@@ -1,13 +1,15 @@
-//! `cargo bench --bench calibration -- [--data DIR] [-o json]`: does what is stated with probability p come true in
-//! a share p of the cases?
+//! `cargo bench --bench calibration -- [--data DIR] [-o json] [--fit]`: does what is stated with probability p come true
+//! in a share p of the cases?
 //!
-//! The product runs each day of `DIR/faro` in the simulator. Every decision that states a confidence is a statement
-//! about its event: the p95 target is kept once the count that results serves. Where the count has been
-//! changed again by then the event cannot be seen, and the statement is left out. The diagram is written to
-//! `target/calibration.svg`.
+//! The product runs each day of `DIR/faro` in the simulator, sized by its queue and once more by utilisation alone. Every
+//! decision that states a confidence is a statement about its event: the target of the model (p95, cpu) is kept once the
+//! count that results serves. Where the count has been changed again by then the event cannot be seen, and the statement is
+//! left out. Every second day is the development half: `--fit` makes the tables of `src/decide/calibration.rs` of it; the
+//! other days, and the day named evaluation, judge. The diagram is written to `target/calibration.svg`.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod draw;
 mod reliability;
 #[path = "../common/trace.rs"]
 mod trace;
@@ -15,9 +17,10 @@ mod trace;
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
+use matverse::api::scaling::CapacityModel;
+use matverse::decide::Version;
 use matverse::simulate::scenario::{Policy, Row, Scenario};
-use plotters::prelude::*;
-use reliability::{Statement, bins, ece, isotonic, mapped, right_above};
+use reliability::{Statement, ece, isotonic, mapped, right_above};
 use serde_json::json;
 
 /// Ticks of 10 s from a decision to its event: a pod starts in 35 s, and the window of the signals is 30 s, so that what is
@@ -25,11 +28,38 @@ use serde_json::json;
 const HORIZON: usize = 8;
 /// p95 objective, ms.
 const OBJECTIVE: f64 = 720.0;
+/// Utilisation objective where the model is utilisation.
+const BUSY: f64 = 0.7;
 
-/// Statements of each action on one day.
-fn statements(day: &str, trace: &[Vec<u32>], quota: i32) -> Result<BTreeMap<&'static str, Vec<Statement>>> {
-    let scenario = Scenario::shared(day, trace.to_vec(), quota, 1);
-    let spec = scenario.spec()?;
+/// Model and action; whether the target was missed already, where that tells ScaleUps apart.
+type Kind = (&'static str, &'static str, bool);
+type Statements = BTreeMap<Kind, Vec<Statement>>;
+
+/// Whether a tick's measurement keeps the model's target; nothing asked, nothing missed.
+fn kept(model: &str, row: &Row) -> bool {
+    if model == "queue" {
+        row.p95.is_none_or(|p95| p95 <= OBJECTIVE)
+    } else {
+        row.cpu.is_none_or(|cpu| cpu <= BUSY)
+    }
+}
+
+/// Statements on one day by the rules of a version, for one model.
+fn statements(
+    version: Version,
+    model: &'static str,
+    day: &str,
+    trace: &[Vec<u32>],
+    quota: i32,
+    found: &mut Statements,
+) -> Result<()> {
+    let mut scenario = Scenario::shared(day, trace.to_vec(), quota, 1);
+    scenario.version = version;
+    let mut spec = scenario.spec()?;
+    if model == "utilisation" {
+        spec.predictor.capacity_model = CapacityModel::Utilisation;
+        spec.targets.latency_target = None;
+    }
     let mut rows: Vec<Vec<Row>> = trace.iter().map(|_| Vec::new()).collect();
     let mut told = |now: &[Row]| {
         for row in now {
@@ -37,89 +67,126 @@ fn statements(day: &str, trace: &[Vec<u32>], quota: i32) -> Result<BTreeMap<&'st
         }
     };
     scenario.run(Policy::Ours, &spec, &mut told).map_err(|why| anyhow!("{}", why.join("; ")))?;
-    let mut found: BTreeMap<&'static str, Vec<Statement>> = BTreeMap::new();
     for service in &rows {
         for (i, row) in service.iter().enumerate() {
             let (Some(stated), Some(after)) = (row.confidence, service.get(i + HORIZON)) else { continue };
             let stood = service[i..i + HORIZON].iter().all(|r| r.desired[1] == row.desired[1]);
             if stood && after.ready == row.desired[1] {
-                let kept = after.p95.is_none_or(|p95| p95 <= OBJECTIVE);
-                found.entry(row.action).or_default().push((stated, kept));
+                let late = row.action == "ScaleUp" && !kept(model, row);
+                found.entry((model, row.action, late)).or_default().push((stated, kept(model, after)));
             }
         }
     }
-    Ok(found)
-}
-
-fn draw(path: &str, rows: &[(String, Vec<Statement>)]) -> Result<()> {
-    let root = SVGBackend::new(path, (520, 520)).into_drawing_area();
-    root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
-        .margin(12)
-        .x_label_area_size(36)
-        .y_label_area_size(44)
-        .build_cartesian_2d(0.0..1.0, 0.0..1.0)?;
-    chart.configure_mesh().x_desc("stated").y_desc("came true").draw()?;
-    chart.draw_series(LineSeries::new([(0.0, 0.0), (1.0, 1.0)], BLACK.mix(0.4)))?;
-    for (i, (name, all)) in rows.iter().enumerate() {
-        let colour = Palette99::pick(i).to_rgba();
-        let points: Vec<(f64, f64)> = bins(all).iter().map(|bin| (bin.stated, bin.found)).collect();
-        chart
-            .draw_series(LineSeries::new(points.clone(), colour))?
-            .label(name)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 14, y)], colour));
-        chart.draw_series(points.into_iter().map(|point| Circle::new(point, 3, colour.filled())))?;
-    }
-    chart.configure_series_labels().border_style(BLACK).background_style(WHITE.mix(0.8)).draw()?;
-    root.present()?;
     Ok(())
 }
 
+fn name((model, action, late): Kind) -> String {
+    format!("{model}, {action}{}", if late { ", target missed already" } else { "" })
+}
+
+/// The tables as `src/decide/calibration.rs` holds them.
+fn print_tables(taught: &Statements) {
+    for ((model, action, late), all) in taught {
+        let action = action.trim_start_matches("Scale");
+        let name = format!("{model}_{action}{}", if *late { "_late" } else { "" }).to_uppercase();
+        println!("const {name}: Table = &[");
+        for (stated, found) in isotonic(all) {
+            println!("    ({stated:?}, {found:?}),");
+        }
+        println!("];");
+    }
+}
+
+/// The rows of the report: each kind and each model whole, as stated and as calibrated, over the judging half.
+fn report(taught: &Statements, stated: &Statements, calibrated: &Statements) -> Vec<serde_json::Value> {
+    let mut rows = Vec::new();
+    let mut row = |name: String, stated: &[Statement], calibrated: &[Statement], again: &[Statement]| {
+        rows.push(json!({
+            "of": name, "statements": calibrated.len(),
+            "eceStated": ece(stated), "rightAbove90Stated": right_above(stated, 0.9),
+            "ece": ece(calibrated), "rightAbove90": right_above(calibrated, 0.9),
+            "eceRefitted": ece(again),
+        }));
+    };
+    let refit = |kind: &Kind, all: &[Statement]| -> Vec<Statement> {
+        let knots = taught.get(kind).map(|all| isotonic(all)).unwrap_or_default();
+        all.iter().map(|(p, came)| (mapped(&knots, *p), *came)).collect()
+    };
+    for model in ["queue", "utilisation"] {
+        let own: Vec<&Kind> = calibrated.keys().filter(|(of, ..)| *of == model).collect();
+        let mut whole = [Vec::new(), Vec::new(), Vec::new()];
+        let mut of = |kinds: &[&Kind], name: String, count: bool| {
+            let pick = |from: &Statements| -> Vec<Statement> {
+                kinds.iter().filter_map(|kind| from.get(*kind)).flatten().copied().collect()
+            };
+            let again =
+                kinds.iter().flat_map(|kind| refit(kind, stated.get(*kind).map_or(&[], Vec::as_slice)));
+            let all = [pick(stated), pick(calibrated), again.collect()];
+            row(name, &all[0], &all[1], &all[2]);
+            if count {
+                whole.iter_mut().zip(all).for_each(|(whole, all)| whole.extend(all));
+            }
+        };
+        for action in ["Noop", "ScaleDown", "ScaleUp"] {
+            let kinds: Vec<&Kind> = own.iter().copied().filter(|(_, of, _)| *of == action).collect();
+            of(&kinds, format!("{model}, {action}"), true);
+            for kind in kinds.iter().filter(|_| kinds.len() > 1) {
+                of(&[kind], name(**kind), false);
+            }
+        }
+        row(format!("{model}, all"), &whole[0], &whole[1], &whole[2]);
+    }
+    rows
+}
+
 fn main() -> Result<()> {
+    let fit = std::env::args().any(|word| word == "--fit");
     let arguments = common::Arguments::read()?;
     let days = trace::days(&arguments.data.join("faro"))?;
-    // Odd days teach the table, even days judge it.
-    let mut halves: [BTreeMap<&'static str, Vec<Statement>>; 2] = [BTreeMap::new(), BTreeMap::new()];
+    let (mut taught, mut stated, mut calibrated) = (Statements::new(), Statements::new(), Statements::new());
     for (i, (day, trace)) in days.iter().enumerate() {
-        for quota in [32, 36, 40] {
-            for (action, all) in statements(day, trace, quota)? {
-                halves[i % 2].entry(action).or_default().extend(all);
+        let teaches = i % 2 == 0 && !day.starts_with("evaluation");
+        for (model, quota) in ["queue", "utilisation"].iter().flat_map(|m| [32, 36, 40].map(|q| (m, q))) {
+            if teaches {
+                statements(Version::One, model, day, trace, quota, &mut taught)?;
+            } else if !fit {
+                statements(Version::One, model, day, trace, quota, &mut stated)?;
+                statements(Version::NEWEST, model, day, trace, quota, &mut calibrated)?;
             }
         }
     }
-    let [taught, judged] = &halves;
-    let everything: Vec<Statement> = taught.values().flatten().copied().collect();
-    let knots = isotonic(&everything);
-    let mut rows = Vec::new();
-    let mut drawn = Vec::new();
-    let whole: Vec<Statement> = judged.values().flatten().copied().collect();
-    let named = judged.iter().map(|(name, all)| ((*name).to_owned(), all.clone()));
-    for (name, all) in named.chain([("all".to_owned(), whole)]) {
-        let table: Vec<Statement> = all.iter().map(|(p, came)| (mapped(&knots, *p), *came)).collect();
-        rows.push(json!({
-            "action": name, "statements": all.len(), "ece": ece(&all), "rightAbove90": right_above(&all, 0.9),
-            "eceWithTable": ece(&table), "rightAbove90WithTable": right_above(&table, 0.9),
-        }));
-        drawn.push((name, all));
-    }
-    std::fs::create_dir_all("target")?;
-    draw("target/calibration.svg", &drawn)?;
-    if arguments.json {
-        println!("{}", json!({"bench": "calibration", "rows": rows, "table": knots}));
+    if fit {
+        print_tables(&taught);
         return Ok(());
     }
-    println!("| action | statements | ECE | right where ≥ .9 | ECE with a table | right where ≥ .9 |");
-    println!("|---|---|---|---|---|---|");
+    let rows = report(&taught, &stated, &calibrated);
+    let curve = |of: &Statements, action: &str| -> Vec<Statement> {
+        let own = of.iter().filter(|((model, of, _), _)| *model == "queue" && *of == action);
+        own.flat_map(|(_, all)| all.clone()).collect()
+    };
+    let drawn = ["Noop", "ScaleDown", "ScaleUp"]
+        .map(|action| (action, curve(&stated, action), curve(&calibrated, action)));
+    std::fs::create_dir_all("target")?;
+    draw::reliability("target/calibration.svg", &drawn)?;
+    if arguments.json {
+        println!("{}", json!({"bench": "calibration", "rows": rows}));
+        return Ok(());
+    }
+    println!(
+        "| of | statements | ECE as stated | right where ≥ .9 | ECE calibrated | right where ≥ .9 | ECE, fitted anew |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     for row in &rows {
         let figure = |key: &str| row[key].as_f64().map_or("–".to_owned(), |v| format!("{v:.3}"));
         println!(
-            "| {} | {} | {} | {} | {} | {} |",
-            row["action"].as_str().unwrap_or_default(),
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            row["of"].as_str().unwrap_or_default(),
             row["statements"],
+            figure("eceStated"),
+            figure("rightAbove90Stated"),
             figure("ece"),
             figure("rightAbove90"),
-            figure("eceWithTable"),
-            figure("rightAbove90WithTable"),
+            figure("eceRefitted"),
         );
     }
     Ok(())

@@ -39,24 +39,58 @@ pub fn right_above(all: &[Statement], p: f64) -> Option<f64> {
     (!sure.is_empty()).then(|| came / sure.len() as f64)
 }
 
-/// Isotonic regression by pooling adjacent violators: knots (stated, found), both increasing.
+/// Sum of what was stated, sum of what was found, count.
+type Pool = (f64, f64, f64);
+
+/// Least statements behind a knot, and the most knots of a table: fewer would follow the noise.
+const LEAST: f64 = 40.0;
+const KNOTS: f64 = 20.0;
+
+/// Isotonic regression by pooling adjacent violators, its smallest pools joined: knots (stated, found), both increasing,
+/// rounded to what the data can carry. What is stated with 0 stays 0, however the least probable came out: a hopeless count
+/// must not look like one of those.
 pub fn isotonic(all: &[Statement]) -> Vec<(f64, f64)> {
     let mut sorted: Vec<Statement> = all.to_vec();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // (sum of stated, sum of found, count) of each pool.
-    let mut pools: Vec<(f64, f64, f64)> = Vec::new();
+    let join = |a: Pool, b: Pool| (a.0 + b.0, a.1 + b.1, a.2 + b.2);
+    let mut pools: Vec<Pool> = Vec::new();
     for (p, came) in sorted {
         pools.push((p, f64::from(u8::from(came)), 1.0));
         while let [.., a, b] = pools.as_slice() {
             if a.1 / a.2 < b.1 / b.2 {
                 break;
             }
-            let joined = (a.0 + b.0, a.1 + b.1, a.2 + b.2);
+            let joined = join(*a, *b);
             pools.truncate(pools.len() - 2);
             pools.push(joined);
         }
     }
-    pools.into_iter().map(|(p, found, n)| (p / n, found / n)).collect()
+    let least = LEAST.max(all.len() as f64 / KNOTS);
+    let mut large: Vec<Pool> = Vec::new();
+    for pool in pools {
+        match large.last_mut() {
+            Some(last) if last.2 < least => *last = join(*last, pool),
+            _ => large.push(pool),
+        }
+    }
+    if let [.., a, b] = large.as_slice()
+        && b.2 < least
+    {
+        let joined = join(*a, *b);
+        large.truncate(large.len() - 2);
+        large.push(joined);
+    }
+    let round = |value: f64, digits: f64| (value * digits).round() / digits;
+    let mut knots: Vec<(f64, f64)> = vec![(0.0, 0.0)];
+    for (p, found, n) in large {
+        let knot = (round(p / n, 1e6), round(found / n, 1e3));
+        // Statements that are all but certain differ in digits that nobody means.
+        match knots.last_mut() {
+            Some(last) if knot.0 <= last.0 => last.1 = last.1.min(knot.1),
+            _ => knots.push(knot),
+        }
+    }
+    knots
 }
 
 /// A probability on the line through the knots, flat beyond them.

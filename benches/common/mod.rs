@@ -19,7 +19,8 @@ impl Arguments {
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.as_str() {
-                "--bench" => {}
+                // What one benchmark alone understands, it looks for itself.
+                "--bench" | "--fit" => {}
                 "--data" => arguments.data = words.next().map(PathBuf::from).unwrap_or_default(),
                 "-o" | "--output" => arguments.json = words.next().as_deref() == Some("json"),
                 other => anyhow::bail!("{other}: not understood; --data DIR, -o json"),

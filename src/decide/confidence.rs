@@ -1,4 +1,5 @@
-//! Confidence: the calibrated probability of the event that an action stands for.
+//! Confidence: the probability of the event that an action stands for, as the models state it. What has been found of
+//! such statements corrects it afterwards, in [`calibration`](super::calibration).
 //!
 //! | action | event |
 //! |---|---|
@@ -12,32 +13,14 @@
 use crate::observe::reading::SignalName;
 use crate::orient::{Comparison, Estimate};
 
-/// Calibration of the policy version: stated probability → frequency found, increasing on both sides.
-///
-/// Version 1 is the identity: nothing has been measured yet that would correct it. A measured table (isotonic
-/// regression over recorded decisions) replaces it together with a new
-/// [`POLICY_VERSION`](super::policy::POLICY_VERSION).
-const CALIBRATION: &[(f64, f64)] = &[(0.0, 0.0), (1.0, 1.0)];
-
-/// A stated probability after calibration; `None` for what is no probability.
-pub(super) fn calibrated(stated: f64) -> Option<f64> {
-    interpolate(CALIBRATION, stated)
-}
-
-fn interpolate(table: &[(f64, f64)], stated: f64) -> Option<f64> {
-    if !(0.0..=1.0).contains(&stated) {
-        return None;
-    }
-    table.windows(2).find(|pair| stated <= pair[1].0).map(|pair| {
-        let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
-        // Exact at both ends, so the identity table is the identity.
-        if stated >= x1 { y1 } else { y0 + (y1 - y0) * ((stated - x0) / (x1 - x0)) }
-    })
-}
-
 /// Distribution function of the standard normal; 0 for NaN, which no rule takes for certainty.
 pub(super) fn normal_cdf(z: f64) -> f64 {
     if z.is_nan() { 0.0 } else { 0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2) }
+}
+
+/// What lies in [0, 1]; `None` for everything else, NaN too.
+fn probability(p: f64) -> Option<f64> {
+    (0.0..=1.0).contains(&p).then_some(p)
 }
 
 /// P(the restored revision is better by more than the margin), for a proven comparison.
@@ -74,7 +57,7 @@ fn better(rejected: f64, comparison: &Comparison, estimate: Option<&Estimate>, m
         };
         normal_cdf(excess / (std::f64::consts::SQRT_2 * estimate.level_sd))
     });
-    calibrated(effect.map_or(rejected, |effect| effect.min(rejected)))
+    probability(effect.map_or(rejected, |effect| effect.min(rejected)))
 }
 
 /// P(the signal is really low or falling, and one step is not harmful).
@@ -86,7 +69,7 @@ fn better(rejected: f64, comparison: &Comparison, estimate: Option<&Estimate>, m
 pub(super) fn retune(real: f64, estimate: &Estimate, margin: f64, step: f64, span: f64) -> Option<f64> {
     let room = margin * estimate.level - step * span;
     let harmless = normal_cdf(room / (std::f64::consts::SQRT_2 * estimate.level_sd));
-    calibrated((real + harmless - 1.0).max(0.0))
+    probability((real + harmless - 1.0).max(0.0))
 }
 
 #[cfg(test)]
@@ -102,18 +85,6 @@ mod tests {
 
     fn sd(level_sd: f64) -> Estimate {
         Estimate { level: 1.0, level_sd, ..Estimate::default() }
-    }
-
-    #[test]
-    fn the_identity_table_is_the_identity_and_refuses_what_is_no_probability() {
-        for p in [0.0, 0.1, 0.65, 0.999, 1.0] {
-            assert_eq!(calibrated(p), Some(p));
-        }
-        for p in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
-            assert_eq!(calibrated(p), None);
-        }
-        assert_eq!(interpolate(&[(0.0, 0.0), (0.5, 0.4), (1.0, 0.9)], 0.75), Some(0.65));
-        assert_eq!(interpolate(&[(0.0, 0.0), (0.5, 0.4), (1.0, 0.9)], 1.0), Some(0.9));
     }
 
     #[test]

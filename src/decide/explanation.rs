@@ -130,7 +130,7 @@ mod tests {
         expect(&d, Action::Noop, "Stale:latency");
         let text = explain(&d);
         let want = "\
-Noop: keeps 5, would want 3 (confidence 1.00)
+Noop: keeps 5, would want 3 (confidence 0.98)
 RULE       HOLDS   BECAUSE
 Rollback   no      no rollout in the last 1800 s
 ScaleUp    no      needs 3 of 5; cpu 0.41 < 0.8

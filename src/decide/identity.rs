@@ -3,6 +3,8 @@
 //! 48 bits of Unix milliseconds, then 80 bits of SHA-256 over uid, time, action and plan: the same situation
 //! gives the same id on any machine, and two different decisions never share one.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -12,7 +14,11 @@ const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// The id of a decision: 26 characters of Crockford base 32.
 pub(super) fn id(uid: &str, now: Timestamp, action: Action, plan: &Plan) -> String {
-    of(now, &[uid, &now.to_string(), action.as_str(), &format!("{plan:?}")])
+    let (mut at, mut what) = (String::with_capacity(32), String::with_capacity(32));
+    // Writing into a String cannot fail.
+    let _ = write!(at, "{now}");
+    let _ = write!(what, "{plan:?}");
+    of(now, &[uid, &at, action.as_str(), &what])
 }
 
 /// The id of what these parts describe at that time.

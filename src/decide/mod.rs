@@ -21,6 +21,7 @@
 )]
 
 mod behavior;
+mod calibration;
 mod compact;
 mod confidence;
 pub mod evolve;
@@ -45,10 +46,12 @@ mod fail_open_tests;
 pub(crate) mod property_tests;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod version_tests;
 
 pub use explanation::explain;
 pub use gate::{GateDecision, GateSituation};
-pub use policy::{POLICY_VERSION, settings};
+pub use policy::{POLICY_VERSION, Version, settings};
 pub use refuse::{refused, refused_gate};
 pub use situation::{Action, Decision, GateView, Memory, Plan, Situation};
 
@@ -62,31 +65,37 @@ use view::{View, short};
 /// Decides one turn.
 #[must_use]
 pub fn decide(s: &Situation) -> Decision {
+    decide_by(Version::NEWEST, s)
+}
+
+/// Decides one turn by the rules of a version: what was recorded then comes out again, bit for bit.
+#[must_use]
+pub fn decide_by(version: Version, s: &Situation) -> Decision {
     let Some(w) = &s.observed.workload else {
         let memory = memory::without_target(s);
-        let mut draft = Draft::new(s, &memory, Vec::new());
+        let mut draft = Draft::new(version, s, Vec::new());
         if let Some(held) = hold::hold(s, None, &memory) {
             draft.hold(held);
         }
-        return draft.finish(None);
+        return draft.finish(None, memory);
     };
     let (memory, mut said) = memory::seen(s, w);
     said.extend(memory::standing_notices(s, w));
-    let mut draft = Draft::new(s, &memory, said);
-    let v = View::new(s, w, &memory);
+    let mut draft = Draft::new(version, s, said);
+    let v = View::new(s, w, &memory).by(version);
     draft.known(&v);
     if lets_go(s, w)
         && let Some(proposal) = retune::release(&v)
     {
         draft.give_back(proposal);
-        return draft.finish(Some(&v));
+        return draft.finish(Some(w), memory);
     }
     if let Some(held) = hold::hold(s, Some(w), &memory) {
         draft.hold(held);
-        return draft.finish(Some(&v));
+        return draft.finish(Some(w), memory);
     }
     draft.try_rules(&v);
-    draft.finish(Some(&v))
+    draft.finish(Some(w), memory)
 }
 
 /// Whether the owner has told us to keep our hands off, in a state where giving back can be recorded.
@@ -101,20 +110,26 @@ fn lets_go(s: &Situation, w: &Workload) -> bool {
 /// [`decide`] does the same for a resource that is paused or only to watch.
 #[must_use]
 pub fn release(s: &Situation) -> Option<Decision> {
+    release_by(Version::NEWEST, s)
+}
+
+/// [`release`] by the rules of a version.
+#[must_use]
+pub fn release_by(version: Version, s: &Situation) -> Option<Decision> {
     let w = s.observed.workload.as_ref()?;
     let (memory, said) = memory::seen(s, w);
-    let v = View::new(s, w, &memory);
+    let v = View::new(s, w, &memory).by(version);
     let proposal = retune::release(&v)?;
-    let mut draft = Draft::new(s, &memory, said);
+    let mut draft = Draft::new(version, s, said);
     draft.known(&v);
     draft.give_back(proposal);
-    Some(draft.finish(Some(&v)))
+    Some(draft.finish(Some(w), memory))
 }
 
 /// A decision in the making.
 struct Draft<'a> {
+    version: Version,
     s: &'a Situation,
-    memory: &'a Memory,
     notices: Vec<Notice>,
     rules: Vec<RuleVerdict>,
     waiting: Vec<String>,
@@ -128,10 +143,10 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn new(s: &'a Situation, memory: &'a Memory, notices: Vec<Notice>) -> Self {
+    fn new(version: Version, s: &'a Situation, notices: Vec<Notice>) -> Self {
         Self {
+            version,
             s,
-            memory,
             notices,
             rules: Vec::new(),
             waiting: Vec::new(),
@@ -147,7 +162,7 @@ impl<'a> Draft<'a> {
     /// What is known whatever is decided: the count that is wanted and how sure the present one is.
     fn known(&mut self, v: &View<'_>) {
         self.want = v.need().filter(|_| v.consistent()).map_or(v.w.desired, |need| need.want);
-        self.confidence = v.keep(v.w.desired).and_then(confidence::calibrated);
+        self.confidence = v.sure(Action::Noop, v.w.desired, false);
     }
 
     fn hold(&mut self, held: hold::Hold) {
@@ -230,20 +245,21 @@ impl<'a> Draft<'a> {
         self.proposal = None;
     }
 
-    fn finish(mut self, v: Option<&View<'_>>) -> Decision {
+    /// The decision, and what is remembered with and without its act. `memory` is what the turn's observation made of it.
+    fn finish(mut self, w: Option<&Workload>, memory: Memory) -> Decision {
         for notice in &mut self.notices {
-            notice.first |= !self.memory.announced.contains(&notice.reason);
+            notice.first |= !memory.announced.contains(&notice.reason);
         }
-        let mut kept = self.memory.clone();
+        let mut kept = memory;
         kept.announced = self.notices.iter().map(|notice| notice.reason.clone()).collect();
         kept.announced.sort_unstable();
         kept.announced.dedup();
         let s = self.s;
-        let applied = match (v, &self.proposal) {
-            (Some(v), Some(proposal)) if self.may_act => memory::decided(&View::new(s, v.w, &kept), proposal),
+        let applied = match (w, &self.proposal) {
+            (Some(w), Some(proposal)) if self.may_act => memory::decided(&View::new(s, w, &kept), proposal),
             _ => kept.clone(),
         };
-        let desired = v.map_or(0, |v| v.w.desired);
+        let desired = w.map_or(0, |w| w.desired);
         let reasoning = self.reasoning.unwrap_or_else(|| {
             let first = self.rules.iter().find(|row| row.holds == Holds::Wait).or(self.rules.get(1));
             first.map_or_else(String::new, |row| format!("{}: {}", row.rule.as_str(), row.because))
@@ -276,7 +292,7 @@ impl<'a> Draft<'a> {
             proof: chosen.proof,
             act: acting && self.may_act,
             provisional: chosen.provisional,
-            want: chosen.want.unwrap_or(if v.is_some() { self.want } else { desired }),
+            want: chosen.want.unwrap_or(if w.is_some() { self.want } else { desired }),
             plan: chosen.plan,
             why,
             reasoning: chosen.reasoning,
@@ -286,7 +302,7 @@ impl<'a> Draft<'a> {
             memory: applied,
             memory_if_not_applied: kept,
             mode: s.spec.mode,
-            policy_version: POLICY_VERSION,
+            policy_version: self.version.number(),
         }
     }
 }

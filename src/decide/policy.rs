@@ -7,7 +7,36 @@ use crate::api::scaling::{CapacityModel, MatVerseScalingSpec, Mode};
 use crate::orient::{Model, Settings};
 
 /// Version of the rules and of the calibration table behind a decision.
-pub const POLICY_VERSION: u32 = 1;
+pub const POLICY_VERSION: u32 = Version::NEWEST.number();
+
+/// The versions that this build decides by: the newest, and those whose records it can still decide again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// Confidence as the models state it.
+    One,
+    /// Confidence corrected by the tables of [`calibration`](super::calibration).
+    Two,
+}
+
+impl Version {
+    /// What decides now.
+    pub const NEWEST: Self = Self::Two;
+
+    /// The number that stands in a record.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+
+    /// The version of a record; `None` for one that this build does not know.
+    #[must_use]
+    pub fn of(number: u32) -> Option<Self> {
+        [Self::One, Self::Two].into_iter().find(|version| version.number() == number)
+    }
+}
 
 /// Turns for which a reactive bound must be passed.
 pub const REACTIVE_TURNS: u32 = 2;

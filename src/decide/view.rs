@@ -3,9 +3,13 @@
 //! A value leaves this file only when [`Reading::supports`] lets it; everything else is `None`, and a rule
 //! that gets `None` does not hold. There is no default for a missing number anywhere below.
 
+use std::cell::OnceCell;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::situation::{Load, Memory, Situation};
+use super::calibration::calibrated;
+use super::policy::Version;
+use super::situation::{Action, Load, Memory, Situation};
 use super::{behavior, policy};
 use crate::api::scaling::{CapacityModel, MatVerseScalingSpec};
 use crate::observe::reading::{Reading, SignalName, Use};
@@ -14,11 +18,13 @@ use crate::orient::Consistency;
 use crate::orient::capacity::Capacity;
 
 /// A situation whose target exists, with what is remembered at this point of the turn.
-#[derive(Clone, Copy)]
 pub(super) struct View<'a> {
     pub(super) s: &'a Situation,
     pub(super) w: &'a Workload,
     pub(super) m: &'a Memory,
+    version: Version,
+    /// Worked out once: half of the rules ask for it.
+    need: OnceCell<Option<Need>>,
 }
 
 /// The smallest count that keeps the target, from a model whose own reading is fresh.
@@ -42,7 +48,12 @@ pub(super) struct Trouble {
 
 impl<'a> View<'a> {
     pub(super) fn new(s: &'a Situation, w: &'a Workload, m: &'a Memory) -> Self {
-        Self { s, w, m }
+        Self { s, w, m, version: Version::NEWEST, need: OnceCell::new() }
+    }
+
+    /// The same by the rules of a version.
+    pub(super) fn by(self, version: Version) -> Self {
+        Self { version, ..self }
     }
 
     pub(super) fn spec(&self) -> &'a MatVerseScalingSpec {
@@ -141,8 +152,19 @@ impl<'a> View<'a> {
             .map(|p| p.clamp(0.0, 1.0))
     }
 
+    /// [`Self::keep`] as it has come true after an `action` that leads to `replicas`; `late` where the target was missed
+    /// already.
+    pub(super) fn sure(&self, action: Action, replicas: i32, late: bool) -> Option<f64> {
+        let stated = self.keep(replicas)?;
+        calibrated(self.version, self.capacity()?, action, late, stated)
+    }
+
     /// n*, where a model answers.
     pub(super) fn need(&self) -> Option<Need> {
+        *self.need.get_or_init(|| self.size())
+    }
+
+    fn size(&self) -> Option<Need> {
         let spec = self.spec();
         let most = spec.max_replicas.max(self.w.desired);
         let (capacity, keep) = (self.capacity()?, policy::keep_probability(spec));
@@ -290,8 +312,11 @@ pub(super) fn short(value: f64) -> String {
     } else {
         3
     };
-    let text = format!("{value:.places$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    let mut text = format!("{value:.places$}");
+    if text.contains('.') {
+        text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());
+    }
+    text
 }
 
 #[cfg(test)]

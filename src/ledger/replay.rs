@@ -4,24 +4,24 @@ use serde::Serialize;
 
 use super::statement::{EntryError, Intent, Parts};
 use super::step::{Act, Step};
-use crate::decide::{Decision, POLICY_VERSION, decide, league, release};
+use crate::decide::{Action, Decision, Version, decide_by, league, release_by};
 
-/// What deciding again gave.
+/// What deciding again gave, by the version of the rules that is recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "result")]
 pub enum Again {
     /// The same, in every bit.
     Same,
-    /// Something else. With the rules that decided then, this must not be.
+    /// Something else, which must not be.
     Differs {
         /// What differs.
         fields: Vec<&'static str>,
     },
-    /// Another version of the rules decided then.
+    /// By a version of the rules that this build does not know.
     OtherPolicy {
         /// That version.
         version: u32,
-        /// What these rules would decide otherwise.
+        /// What the newest rules would decide otherwise.
         fields: Vec<&'static str>,
     },
 }
@@ -34,13 +34,28 @@ pub struct Replayed {
     pub index: u64,
     /// Id of the decision.
     pub id: String,
+    /// Version of the rules that decided it.
+    pub policy_version: u32,
     /// What was decided then, in one line.
     pub then: String,
-    /// What these rules decide, in one line.
+    /// What the same rules decide again, in one line; the newest, where those are not known.
     pub now: String,
     /// How the two compare.
     #[serde(flatten)]
     pub again: Again,
+    /// What the newest rules decide otherwise; `None` where they decided it in the first place, or are the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest: Option<Newest>,
+}
+
+/// What the newest rules make of a decision by older ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Newest {
+    /// Their decision, in one line.
+    pub decision: String,
+    /// What differs.
+    pub fields: Vec<&'static str>,
 }
 
 /// Decides on every intent among the lines again, in order.
@@ -61,25 +76,25 @@ pub fn replay(first: u64, lines: &[String]) -> Result<Vec<Replayed>, (u64, Entry
 }
 
 fn once(index: u64, intent: &Intent) -> Replayed {
-    let mut decision = decide(&intent.situation);
-    let mut fields = differences(intent, &decision);
-    // What is given back for a resource under deletion is decided by its own function on the same situation.
-    if !fields.is_empty()
-        && let Some(released) = release(&intent.situation)
-        && differences(intent, &released).is_empty()
-    {
-        (decision, fields) = (released, Vec::new());
-    }
+    let known = Version::of(intent.policy_version);
+    let (decision, fields) = decided_by(known.unwrap_or(Version::NEWEST), intent);
+    let older = known.filter(|version| *version != Version::NEWEST);
+    let newest = older.map(|_| decided_by(Version::NEWEST, intent)).filter(|(_, fields)| !fields.is_empty());
     Replayed {
         index,
         id: intent.id.clone(),
-        then: format!("{}: {}", intent.action.as_str(), intent.why),
-        now: format!("{}: {}", decision.action.as_str(), decision.why),
+        policy_version: intent.policy_version,
+        then: line(intent.action, intent.confidence, &intent.why),
+        now: line(decision.action, decision.confidence, &decision.why),
         again: again(intent.policy_version, fields),
+        newest: newest.map(|(decision, fields)| Newest {
+            decision: line(decision.action, decision.confidence, &decision.why),
+            fields,
+        }),
     }
 }
 
-/// The same for a step of a league.
+/// The same for a step of a league, whose rules are those of every version so far.
 fn step_once(index: u64, step: &Step) -> Replayed {
     let mut decision = league::decide(&step.situation);
     let mut fields = step_differences(step, &decision);
@@ -93,9 +108,11 @@ fn step_once(index: u64, step: &Step) -> Replayed {
     Replayed {
         index,
         id: step.id.clone(),
+        policy_version: step.policy_version,
         then: format!("League: {}", step.why),
         now: format!("League: {why}"),
         again: again(step.policy_version, fields),
+        newest: None,
     }
 }
 
@@ -112,11 +129,30 @@ fn step_differences(step: &Step, decision: &league::Decision) -> Vec<&'static st
 }
 
 fn again(version: u32, fields: Vec<&'static str>) -> Again {
-    match version {
-        POLICY_VERSION if fields.is_empty() => Again::Same,
-        POLICY_VERSION => Again::Differs { fields },
-        version => Again::OtherPolicy { version, fields },
+    match Version::of(version) {
+        Some(_) if fields.is_empty() => Again::Same,
+        Some(_) => Again::Differs { fields },
+        None => Again::OtherPolicy { version, fields },
     }
+}
+
+fn line(action: Action, confidence: Option<f64>, why: &str) -> String {
+    let sure = confidence.map_or_else(String::new, |p| format!(" ({p:.3})"));
+    format!("{}: {why}{sure}", action.as_str())
+}
+
+/// What the rules of a version decide on the situation of an intent, and what of it differs.
+fn decided_by(version: Version, intent: &Intent) -> (Decision, Vec<&'static str>) {
+    let decision = decide_by(version, &intent.situation);
+    let fields = differences(intent, &decision);
+    // What is given back for a resource under deletion is decided by its own function on the same situation.
+    if !fields.is_empty()
+        && let Some(released) = release_by(version, &intent.situation)
+        && differences(intent, &released).is_empty()
+    {
+        return (released, Vec::new());
+    }
+    (decision, fields)
 }
 
 /// What differs in what is decided and in why: everything that an intent keeps of a decision.

@@ -22,7 +22,6 @@ use nalgebra::{Matrix2, Vector2};
 use super::Estimate;
 use super::consistency::Monitor;
 use super::kalman::{Innovation, Motion, State, transition};
-use super::special::surprise_normal;
 
 /// Forgetting factor of R, σ² and scale; one for all signals.
 pub const LAMBDA: f64 = 0.98;
@@ -73,7 +72,6 @@ pub struct Channel {
 #[derive(Clone, Copy, Debug, Default)]
 struct Last {
     nis: f64,
-    anomaly: f64,
     standardised: f64,
 }
 
@@ -309,13 +307,8 @@ impl Channel {
     /// The innovation as the picture and the monitor see it: before it is clipped or its variance opened.
     fn note(&mut self, innovation: &Innovation, sigma: f64, dt: f64) {
         let nis = innovation.nis();
-        let warm = self.samples >= WARM;
-        self.last = Last {
-            nis,
-            anomaly: if warm { surprise_normal(nis) } else { 0.0 },
-            standardised: innovation.residual / sigma,
-        };
-        if warm {
+        self.last = Last { nis, standardised: innovation.residual / sigma };
+        if self.samples >= WARM {
             self.monitor.push(nis, dt);
         }
     }
@@ -331,7 +324,8 @@ impl Channel {
         self.process = (self.process * libm::exp(step[1])).clamp(low, high);
     }
 
-    /// State at `at` (predicted, with the variance that this costs) and a sample's forecast `horizon` s later.
+    /// State at `at` (predicted, with the variance that this costs) and a sample's forecast `horizon` s later. Its
+    /// `anomaly` is 0: that takes the signal's own distribution, see [`super::surprise`].
     #[must_use]
     pub fn estimate(&self, at: Timestamp, horizon: f64) -> Option<Estimate> {
         let last = self.at?;
@@ -346,7 +340,7 @@ impl Channel {
             forecast: ahead.x[0],
             forecast_sd: (ahead.p[(0, 0)] + self.r).sqrt(),
             nis: self.last.nis,
-            anomaly: self.last.anomaly,
+            anomaly: 0.0,
             samples: self.samples,
         })
     }

@@ -268,10 +268,11 @@ impl Comparer {
         load: Load,
         settings: &Settings,
     ) {
-        let key = workload.map(|w| (w.current.pod_template_hash.clone(), w.current.started_at));
-        let rolled = key.is_some() && key != self.key;
-        if rolled {
-            self.key.clone_from(&key);
+        let current = workload.map(|w| &w.current);
+        let known = self.key.as_ref().map(|(hash, started)| (hash.as_str(), *started));
+        let rolled = current.filter(|r| known != Some((r.pod_template_hash.as_str(), r.started_at)));
+        if let Some(revision) = rolled {
+            self.key = Some((revision.pod_template_hash.clone(), revision.started_at));
         }
         for judged in Judged::ALL {
             let fresh = value(judged);
@@ -279,7 +280,7 @@ impl Comparer {
                 continue;
             }
             let track = self.tracks.entry(judged).or_default();
-            if let (true, Some(workload)) = (rolled, workload) {
+            if let (Some(_), Some(workload)) = (rolled, workload) {
                 track.restart(workload, judged, settings);
             }
             if let Some((value, at)) = fresh {

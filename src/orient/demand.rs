@@ -205,6 +205,7 @@ impl Demand {
             Some(Capacity::Utilisation { mean, sd, target })
         };
         let utilisation = || held_at(settings.cpu_target);
+        let law = self.service.by_law();
         let rate = || self.arrivals.through(at, horizon, FEW).filter(|_| throughput_fresh);
         let queue = || {
             let target = settings.latency_target_ms? / 1000.0;
@@ -219,7 +220,7 @@ impl Demand {
             // By the law, utilisation is the cpu's, so the count must also leave it under the bound at which the
             // reactive rule would raise it again.
             let bound = settings.cpu_bound().min(1.0);
-            match (of(self.service.by_law(), bound), of(self.service.identified(), 1.0)) {
+            match (of(law, bound), of(self.service.identified(), 1.0)) {
                 (Some(a), Some(b)) => Some(if need(&b) > need(&a) { b } else { a }),
                 (a, b) => a.or(b),
             }
@@ -229,7 +230,7 @@ impl Demand {
             Model::Rules => None,
             Model::Utilisation => utilisation().map(missed),
             Model::Queue => queue().or_else(utilisation).map(missed),
-            Model::Auto => match (queue().map(missed), self.service.by_law()) {
+            Model::Auto => match (queue().map(missed), law) {
                 (Some(q), Some(_)) => Some(q),
                 // A queue known by its latency alone says nothing of the cpu.
                 (Some(q), None) => match held_at(settings.cpu_bound()) {

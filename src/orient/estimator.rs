@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use super::adapt::{Channel, Limits, WARM};
 use super::comparison::{Comparer, Judged, Load};
-use super::consistency::{self, Monitor};
+use super::consistency;
 use super::demand::{self, Demand, Latency, Work};
 use super::joint::{Joint, SIGNALS, place};
 use super::kalman::Motion;
@@ -27,11 +27,37 @@ use super::{Consistency, Estimate, OmegaEstimate, Picture, omega};
 use crate::observe::Observed;
 use crate::observe::reading::{Readings, SignalName};
 
+/// What is kept of one signal.
+#[derive(Clone, Debug)]
+struct Watched {
+    channel: Channel,
+    surprise: Box<Surprise>,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self { channel: Channel::new(Motion::Trend), surprise: Box::default() }
+    }
+}
+
+/// The standardised innovations of this turn's new samples, in the places of the joint vector.
+#[derive(Clone, Copy, Debug, Default)]
+struct New {
+    z: [Option<f64>; SIGNALS],
+    /// Of those whose filter is past its first guesses.
+    warm: [Option<f64>; SIGNALS],
+}
+
+impl New {
+    fn contains(&self, name: &SignalName) -> bool {
+        place(name).is_some_and(|i| self.z[i].is_some())
+    }
+}
+
 /// Estimators of one workload.
 #[derive(Clone, Debug, Default)]
 pub struct Estimator {
-    channels: BTreeMap<SignalName, Channel>,
-    surprises: BTreeMap<SignalName, Box<Surprise>>,
+    watched: BTreeMap<SignalName, Watched>,
     demand: Demand,
     joint: Joint,
     comparer: Comparer,
@@ -55,7 +81,7 @@ impl Estimator {
         let omega = omega_of(readings, settings);
 
         let new = self.filter(readings, omega.map(|(o, at)| (o.value, at)), settings);
-        let joint_anomaly = self.surprise(&new);
+        let joint_anomaly = self.joint.observe(new.warm);
 
         if workload.is_some() {
             self.demand.count(ready, observed.at);
@@ -92,51 +118,34 @@ impl Estimator {
         }
     }
 
-    /// Feeds the filters; gives the standardised innovation of each signal with a new sample.
-    fn filter(
-        &mut self,
-        readings: &Readings,
-        omega: Option<(f64, Timestamp)>,
-        settings: &Settings,
-    ) -> BTreeMap<SignalName, f64> {
+    /// Feeds the filters.
+    fn filter(&mut self, readings: &Readings, omega: Option<(f64, Timestamp)>, settings: &Settings) -> New {
         let throughput = value_of(readings, &SignalName::THROUGHPUT).map(|(v, _)| v);
-        let mut new = BTreeMap::new();
+        let mut new = New::default();
         let computed = omega.filter(|_| !readings.contains_key(&SignalName::OMEGA));
         let samples = readings
             .iter()
-            .filter_map(|(name, reading)| Some((name.clone(), reading.fresh()?)))
-            .chain(computed.map(|sample| (SignalName::OMEGA, sample)));
+            .filter_map(|(name, reading)| Some((name, reading.fresh()?)))
+            .chain(computed.map(|sample| (&SignalName::OMEGA, sample)));
         for (name, (value, at)) in samples {
-            let limits = limits(&name, value, throughput, settings);
-            let channel = self.channels.entry(name.clone()).or_insert_with(|| Channel::new(Motion::Trend));
-            if let Some(z) = channel.observe(value, at, &limits) {
-                self.surprises.entry(name.clone()).or_default().observe(value);
-                new.insert(name, z);
+            let limits = limits(name, value, throughput, settings);
+            if !self.watched.contains_key(name) {
+                self.watched.insert(name.clone(), Watched::default());
+            }
+            let Some(Watched { channel, surprise }) = self.watched.get_mut(name) else { continue };
+            let Some(z) = channel.observe(value, at, &limits) else { continue };
+            surprise.observe(value);
+            if let Some(i) = place(name) {
+                new.z[i] = Some(z);
+                new.warm[i] = (channel.samples() > WARM).then_some(z);
             }
         }
         new
     }
 
-    fn surprise(&mut self, new: &BTreeMap<SignalName, f64>) -> Option<f64> {
-        let mut z = [None; SIGNALS];
-        for (name, standardised) in new {
-            let warm = self.channels.get(name).is_some_and(|c| c.samples() > WARM);
-            if let (Some(i), true) = (place(name), warm) {
-                z[i] = Some(*standardised);
-            }
-        }
-        self.joint.observe(z)
-    }
-
     /// Feeds the filters of demand. A sample that its signal's own filter has seen before is not new here.
-    fn size(
-        &mut self,
-        readings: &Readings,
-        new: &BTreeMap<SignalName, f64>,
-        fresh_pods: Option<u32>,
-        settings: &Settings,
-    ) {
-        let sample = |name: &SignalName| value_of(readings, name).filter(|_| new.contains_key(name));
+    fn size(&mut self, readings: &Readings, new: &New, fresh_pods: Option<u32>, settings: &Settings) {
+        let sample = |name: &SignalName| value_of(readings, name).filter(|_| new.contains(name));
         if let Some((cpu, at)) = sample(&SignalName::CPU) {
             let limits = limits(&SignalName::CPU, cpu, None, settings);
             self.demand.utilisation(cpu, at, fresh_pods, &limits);
@@ -174,13 +183,12 @@ impl Estimator {
     /// What is shown: each named signal that has had a sample (and Ω where it is computed).
     fn estimates(&self, readings: &Readings, at: Timestamp, horizon: f64) -> BTreeMap<SignalName, Estimate> {
         let computed = readings.contains_key(&SignalName::PSI) && readings.contains_key(&SignalName::CVAR);
-        self.channels
+        self.watched
             .iter()
             .filter(|(name, _)| readings.contains_key(name) || (computed && **name == SignalName::OMEGA))
-            .filter_map(|(name, channel)| {
+            .filter_map(|(name, Watched { channel, surprise })| {
                 let estimate = channel.estimate(at, horizon)?;
-                let anomaly = self.surprises.get(name).map_or(0.0, |surprise| surprise.anomaly());
-                Some((name.clone(), Estimate { anomaly, ..estimate }))
+                Some((name.clone(), Estimate { anomaly: surprise.anomaly(), ..estimate }))
             })
             .collect()
     }
@@ -205,17 +213,15 @@ impl Estimator {
     /// Consistency of the filters that decisions rest on: total demand, throughput where it sizes, β's trend;
     /// of the others where none of these has had a sample. A signal that no rule uses spoils nothing.
     fn consistency(&self, settings: &Settings) -> Consistency {
-        let of = |name: &SignalName| self.channels.get(name);
+        let of = |name: &SignalName| self.watched.get(name).map(|watched| &watched.channel);
         let throughput = of(&SignalName::THROUGHPUT).filter(|_| settings.latency_target_ms.is_some());
         let resting = [Some(self.demand.total()), throughput, of(&SignalName::BETA)];
         let mut resting = resting.into_iter().flatten().filter(|c| c.at().is_some()).peekable();
-        let monitors = |c: &'_ Channel| -> Monitor { c.monitor().clone() };
-        let monitors: Vec<Monitor> = if resting.peek().is_some() {
-            resting.map(monitors).collect()
-        } else {
-            self.channels.iter().filter(|(name, _)| place(name).is_some()).map(|(_, c)| monitors(c)).collect()
-        };
-        consistency::together(monitors.iter())
+        if resting.peek().is_some() {
+            return consistency::together(resting.map(Channel::monitor));
+        }
+        let placed = self.watched.iter().filter(|(name, _)| place(name).is_some());
+        consistency::together(placed.map(|(_, watched)| watched.channel.monitor()))
     }
 }
 

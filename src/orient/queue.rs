@@ -8,6 +8,9 @@
 /// scale and so never promises too much.
 pub(super) const LARGEST: f64 = 1024.0;
 
+/// [`p95_over_mean`] of 1.
+const P95_OVER_MEAN: f64 = 2.781_128_780_707_709;
+
 /// One replica's service.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Replica {
@@ -79,6 +82,13 @@ pub(super) fn crossing(mut low: f64, mut high: f64, within: f64, f: impl Fn(f64)
     low
 }
 
+/// p95 of a lognormal of mean 1 with the spread that `variability` says.
+fn p95_over_mean(variability: f64) -> f64 {
+    let cs2 = (2.0 * variability - 1.0).clamp(0.01, 100.0);
+    let var = libm::log(1.0 + cs2);
+    libm::exp(1.644_853_626_951_472_2 * libm::sqrt(var) - 0.5 * var)
+}
+
 impl Replica {
     fn servers(&self, replicas: f64) -> f64 {
         libm::round(replicas * self.slots).max(1.0)
@@ -87,9 +97,9 @@ impl Replica {
     /// One whose service time is a lognormal of the spread that `variability` says (Poisson arrivals, C²ₐ = 1).
     #[must_use]
     pub fn lognormal(service: f64, variability: f64, slots: f64) -> Self {
-        let cs2 = (2.0 * variability - 1.0).clamp(0.01, 100.0);
-        let var = libm::log(1.0 + cs2);
-        let p95_over_mean = libm::exp(1.644_853_626_951_472_2 * libm::sqrt(var) - 0.5 * var);
+        // C² = 1 is assumed wherever a service is learned, several times a turn.
+        #[expect(clippy::float_cmp, reason = "any other spread, however near, takes the longer way")]
+        let p95_over_mean = if variability == 1.0 { P95_OVER_MEAN } else { p95_over_mean(variability) };
         Self { service, variability, slots, base: service * p95_over_mean }
     }
 
@@ -190,6 +200,11 @@ impl Replica {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_usual_spread_is_worked_out_beforehand_to_the_last_bit() {
+        assert_eq!(P95_OVER_MEAN.to_bits(), p95_over_mean(1.0).to_bits(), "{:?}", p95_over_mean(1.0));
+    }
 
     #[test]
     fn erlang_c_by_hand() {

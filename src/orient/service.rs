@@ -32,8 +32,8 @@ struct Fit {
 }
 
 impl Fit {
-    fn push(&mut self, service: f64, utilisation: f64, gain: f64) {
-        let d = libm::log(service) - self.mean;
+    fn push(&mut self, ln_service: f64, utilisation: f64, gain: f64) {
+        let d = ln_service - self.mean;
         self.mean += gain * d;
         self.variance = (1.0 - gain) * (self.variance + gain * d * d);
         self.busiest = utilisation.max(self.busiest * (1.0 - 0.1 * MEMORY));
@@ -135,13 +135,18 @@ impl Service {
         }
         self.samples = self.samples.saturating_add(1);
         let gain = MEMORY.max(1.0 / f64::from(self.samples));
-        let mut idle = false;
+        let own = Replica::lognormal(1.0, 1.0, 1.0).base;
+        let (mut idle, mut last) = (false, (f64::NAN, f64::NAN));
         for (fit, slots) in self.fits.iter_mut().zip(SLOTS) {
             let servers = f64::from(ready) * slots;
-            let load = load_behind(rate * p95, servers, &mut idle);
-            fit.push(load / rate, load / servers, gain);
+            let load = load_behind(rate * p95, servers, own, &mut idle);
+            // Once nobody waits the answer stays, and a logarithm costs more than the rest.
+            if last.0.to_bits() != load.to_bits() {
+                last = (load, libm::log(load / rate));
+            }
+            fit.push(last.1, load / servers, gain);
         }
-        self.flat.push(p95, 0.0, gain);
+        self.flat.push(libm::log(p95), 0.0, gain);
     }
 
     /// Takes in one sample with cpu: answers a second, p95 in ms where there is one, ready replicas, mean
@@ -176,9 +181,8 @@ impl Service {
 /// The load in erlangs behind `erlangs` = rate × p95: the p95 grows with it, without bound towards saturation.
 ///
 /// `idle`: with fewer servers fewer than one in twenty waited, so with more nobody does; then the p95 is the
-/// service's own. Servers come in ascending order.
-fn load_behind(erlangs: f64, servers: f64, idle: &mut bool) -> f64 {
-    let own = Replica::lognormal(1.0, 1.0, 1.0).base;
+/// service's own. Servers come in ascending order; `own` is the p95 of a service with a mean of 1.
+fn load_behind(erlangs: f64, servers: f64, own: f64, idle: &mut bool) -> f64 {
     let without = erlangs / own;
     *idle = *idle || erlang_c(servers, without) <= 0.05;
     if *idle {

@@ -58,6 +58,8 @@ pub struct Turn {
 #[derive(Clone, Debug, Default)]
 pub struct Carried {
     loads: VecDeque<f64>,
+    /// The largest of them and the second largest.
+    largest: (f64, f64),
     latency: Option<f64>,
     errors: Option<f64>,
     at: Option<Timestamp>,
@@ -92,10 +94,7 @@ impl Carried {
         if self.loads.len() < ENOUGH {
             return None;
         }
-        let (_, second) = self.loads.iter().fold((0.0_f64, 0.0_f64), |(first, second), load| {
-            if *load > first { (*load, first) } else { (first, second.max(*load)) }
-        });
-        Some(second)
+        Some(self.largest.1)
     }
 
     fn troubled(&self, turn: &Turn, settings: &Settings) -> bool {
@@ -110,10 +109,13 @@ impl Carried {
     }
 
     fn learn(&mut self, load: f64, turn: &Turn) {
-        if self.loads.len() == KEPT {
-            self.loads.pop_front();
-        }
+        let oldest = if self.loads.len() == KEPT { self.loads.pop_front() } else { None };
         self.loads.push_back(load);
+        if oldest.is_some_and(|oldest| oldest >= self.largest.1) {
+            self.largest = self.loads.iter().copied().fold((0.0, 0.0), two_largest);
+        } else {
+            self.largest = two_largest(self.largest, load);
+        }
         let usual = |known: Option<f64>, value: Option<f64>| match (known, value) {
             (Some(known), Some(value)) => Some(known + GAIN * (value - known)),
             (known, value) => known.or(value),
@@ -121,6 +123,11 @@ impl Carried {
         self.latency = usual(self.latency, turn.latency);
         self.errors = usual(self.errors, turn.errors);
     }
+}
+
+/// The two largest with one more.
+fn two_largest((first, second): (f64, f64), load: f64) -> (f64, f64) {
+    if load > first { (load, first) } else { (first, second.max(load)) }
 }
 
 #[cfg(test)]

@@ -127,8 +127,35 @@ impl Surprise {
         // The ring in two pieces: what wraps around comes from its end.
         let (before, wrapped) = (end.min(back), back - end.min(back));
         let pieces = [&self.recent[end - before..end], &self.recent[QUIET.1 - wrapped..]];
-        f64::from(pieces.into_iter().flatten().fold(0.0_f32, |a, b| a.max(*b)))
+        f64::from(pieces.into_iter().fold(0.0, |loudest: f32, piece| loudest.max(largest(piece))))
     }
+}
+
+/// Values that are added up or compared side by side: one after the other, each would wait for the one before.
+const LANES: usize = 8;
+
+/// The largest of values that are not negative; 0 where there are none.
+fn largest(values: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    let (whole, rest) = values.as_chunks::<LANES>();
+    for chunk in whole {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = if *value > *lane { *value } else { *lane };
+        }
+    }
+    lanes.into_iter().chain(rest.iter().copied()).fold(0.0, f32::max)
+}
+
+/// Sum of what values are above a threshold, in a fixed order.
+fn excess(values: &[f32], threshold: f64) -> f64 {
+    let mut lanes = [0.0_f64; LANES];
+    let (whole, rest) = values.as_chunks::<LANES>();
+    for chunk in whole {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(*value) - threshold;
+        }
+    }
+    lanes.into_iter().sum::<f64>() + rest.iter().map(|value| f64::from(*value) - threshold).sum::<f64>()
 }
 
 /// The upper tail of a stream of magnitudes: its largest values, and how many there were in all.
@@ -164,7 +191,7 @@ impl Tail {
         }
         let k = ((self.count * SHARE) as usize).clamp(5, TAIL).min(self.kept.saturating_sub(1));
         let threshold = f64::from(self.top[k]);
-        let excess = self.top[..k].iter().map(|t| f64::from(*t) - threshold).sum::<f64>() / k.max(1) as f64;
+        let excess = excess(&self.top[..k], threshold) / k.max(1) as f64;
         if above >= k || excess <= TIED * self.mean {
             return libm::log10((self.count + 1.0) / (above as f64 + 1.0));
         }

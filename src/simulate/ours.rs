@@ -9,8 +9,8 @@ use super::cluster::Seen;
 use super::meter::Signals;
 use super::pilot::Pilot;
 use crate::api::scaling::MatVerseScalingSpec;
-use crate::decide::pool;
 use crate::decide::situation::{Decision, Plan, Situation};
+use crate::decide::{Version, pool};
 use crate::observe::Observed;
 use crate::observe::reading::{Evidence, Reading, Readings, SignalName};
 use crate::observe::workload::{Revision, Rollout, Workload};
@@ -49,7 +49,8 @@ impl Facts {
 }
 
 impl Ours {
-    /// A pilot for each of `services` services with the same spec; a pool's budget where they share one.
+    /// A pilot for each of `services` services with the same spec, deciding by the rules of a version; a pool's budget
+    /// where they share one.
     ///
     /// # Errors
     /// Why the operator would not evaluate the spec.
@@ -57,15 +58,12 @@ impl Ours {
         services: usize,
         spec: &MatVerseScalingSpec,
         budget: Option<i32>,
+        version: Version,
     ) -> Result<Self, Vec<String>> {
         let pilots: Result<Vec<Pilot>, _> =
             (0..services).map(|i| Pilot::new("simulated", &format!("service-{i}"), spec.clone())).collect();
-        Ok(Self {
-            pilots: pilots?,
-            facts: vec![Facts::default(); services],
-            budget,
-            decisions: vec![None; services],
-        })
+        let pilots = pilots?.into_iter().map(|pilot| pilot.by(version)).collect();
+        Ok(Self { pilots, facts: vec![Facts::default(); services], budget, decisions: vec![None; services] })
     }
 
     /// Decides on the readings of each service at `now` seconds.

@@ -5,7 +5,7 @@
 
 use crate::api::scaling::MatVerseScalingSpec;
 use crate::decide::situation::{GateView, Memory, ObjectRef, Plan, Situation, Standing};
-use crate::decide::{self, Decision};
+use crate::decide::{self, Decision, Version};
 use crate::observe::Observed;
 use crate::observe::workload::Workload;
 use crate::orient::{Estimator, Settings};
@@ -16,6 +16,7 @@ pub struct Pilot {
     object: ObjectRef,
     spec: MatVerseScalingSpec,
     settings: Settings,
+    version: Version,
     estimator: Estimator,
     memory: Memory,
     /// The last plan that may be carried out, with the memory for that case.
@@ -37,6 +38,7 @@ impl Pilot {
         let mut pilot = Self {
             object,
             settings: decide::settings(&spec),
+            version: Version::NEWEST,
             spec: spec.clone(),
             estimator: Estimator::new(),
             memory: Memory::default(),
@@ -44,6 +46,12 @@ impl Pilot {
         };
         pilot.respec(spec)?;
         Ok(pilot)
+    }
+
+    /// Decides by the rules of a version from now on, to compare it with another.
+    #[must_use]
+    pub fn by(self, version: Version) -> Self {
+        Self { version, ..self }
     }
 
     /// Goes on with another spec; what was learned stays.
@@ -89,7 +97,7 @@ impl Pilot {
 
     /// Decides on a situation of [`Self::orient`].
     pub fn decide(&mut self, situation: &Situation) -> Decision {
-        let decision = decide::decide(situation);
+        let decision = decide::decide_by(self.version, situation);
         self.memory.clone_from(&decision.memory_if_not_applied);
         if decision.act {
             self.open = Some((decision.plan.clone(), decision.memory.clone()));

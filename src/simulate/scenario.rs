@@ -8,7 +8,7 @@ use super::ours::Ours;
 use super::score::Worth;
 use super::service::{Model, Revision};
 use crate::api::scaling::MatVerseScalingSpec;
-use crate::decide::situation;
+use crate::decide::{Version, situation};
 
 /// Something that happens to a service.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,6 +36,8 @@ pub struct Scenario {
     pub objective: f64,
     /// Ticks by which every sample is late.
     pub delay: usize,
+    /// Version of the rules that the product decides by.
+    pub version: Version,
     /// (second, service, what happens), in the order of time.
     pub events: Vec<(f64, usize, Event)>,
 }
@@ -52,6 +54,8 @@ pub struct Row {
     pub throughput: f64,
     /// p95, ms.
     pub p95: Option<f64>,
+    /// Share of the time that a replica is busy.
+    pub cpu: Option<f64>,
     /// Pods that serve.
     pub ready: i32,
     /// Count asked for before this tick's decision, and after it.
@@ -125,6 +129,7 @@ impl Scenario {
             pool: true,
             objective: 720.0,
             delay: 0,
+            version: Version::NEWEST,
             events: Vec::new(),
         }
     }
@@ -193,7 +198,7 @@ impl Scenario {
         let mut plan = self.plan.clone();
         let services = plan.trace.len();
         let quota = plan.quota;
-        let mut ours = Ours::new(services, spec, self.pool.then_some(quota))?;
+        let mut ours = Ours::new(services, spec, self.pool.then_some(quota), self.version)?;
         let mut other: Box<dyn Scaler> = match policy {
             Policy::Aiad => Box::new(Aiad::new(self.objective, quota, plan.tick)),
             Policy::Hpa => Box::new(Hpa::new(0.7, quota)),
@@ -255,6 +260,7 @@ fn rows(at: f64, seen: &[Seen], counts: &[i32], ours: Option<&Ours>) -> Vec<Row>
             service,
             throughput: one.signals.throughput,
             p95: one.signals.p95,
+            cpu: one.signals.cpu,
             ready: one.ready,
             desired: [one.desired, *count],
             action: action.as_str(),

@@ -30,8 +30,8 @@ pub fn ledger_in(path: &Path) -> Result<Option<Vec<Saved>>> {
     }
 }
 
-/// Decides again and prints what came of it. Exit code 0: every decision of these rules came out the same; 1: one
-/// did not, or the ledger does not verify; 2: other rules decided some, and `diff` was not asked for.
+/// Decides again, each by the version of the rules that is recorded. Exit code 0: every decision came out the same; 1: one
+/// did not, or the ledger does not verify; 2: rules that this build does not know decided some, and `diff` was not asked for.
 pub fn run(objects: Vec<Saved>, keys: &[String], diff: bool, json: bool) -> Result<u8> {
     ensure!(!keys.is_empty(), "a ledger is replayed under its verifier key: --key");
     let request = Request {
@@ -63,32 +63,45 @@ pub fn run(objects: Vec<Saved>, keys: &[String], diff: bool, json: bool) -> Resu
 }
 
 fn text(all: &[Replayed], diff: bool) -> String {
-    let (mut text, mut same, mut older, mut changed) = (String::new(), 0, 0, 0);
+    let (mut text, mut same, mut older, mut unknown, mut changed) = (String::new(), 0, 0, 0, 0);
     for one in all {
-        match &one.again {
-            Again::Same => same += 1,
+        older += u64::from(one.policy_version < POLICY_VERSION);
+        let newest = one.newest.as_ref().map(|newest| (&newest.fields, &newest.decision));
+        let otherwise = match &one.again {
+            Again::Same => {
+                same += 1;
+                newest
+            }
             Again::Differs { fields } => {
                 text += &format!("  entry {}: decided otherwise ({})\n", one.index, fields.join(", "));
                 text += &format!("    then {}\n    now  {}\n", one.then, one.now);
+                newest
             }
-            Again::OtherPolicy { version, fields } => {
-                older += 1;
-                let acts = fields.iter().any(|field| ["action", "plan"].contains(field));
-                changed += u64::from(acts);
-                if diff && acts {
-                    text += &format!("  entry {}: policy {version} decided otherwise\n", one.index);
-                    text += &format!("    then {}\n    now  {}\n", one.then, one.now);
-                }
+            Again::OtherPolicy { fields, .. } => {
+                unknown += 1;
+                (!fields.is_empty()).then_some((fields, &one.now))
             }
+        };
+        let Some((fields, now)) = otherwise else { continue };
+        changed += u64::from(fields.iter().any(|field| ["action", "plan"].contains(field)));
+        if diff {
+            let (version, fields) = (one.policy_version, fields.join(", "));
+            text += &format!("  entry {}: policy {version} decided otherwise ({fields})\n", one.index);
+            text += &format!("    then {}\n    now  {now}\n", one.then);
         }
     }
     let mut summary = format!("{} decisions, {same} the same in every bit", all.len());
     if older > 0 {
-        summary += &format!(", {older} by another version of the policy than {POLICY_VERSION}");
+        summary += &format!(", {older} by an older version of the policy than {POLICY_VERSION}");
+    }
+    if unknown > 0 {
+        summary += &format!(", {unknown} by a version that is not known here");
+    }
+    if older + unknown > 0 {
         summary += &if diff {
             format!(", {changed} of which would be another act")
         } else {
-            "; compare those with --diff".to_owned()
+            "; --diff compares those with the newest".to_owned()
         };
     }
     format!("{summary}\n{text}")

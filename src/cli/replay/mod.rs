@@ -29,7 +29,7 @@ pub struct Replay {
     /// Verifier key of the ledger; repeat it while keys overlap
     #[arg(long = "key", value_name = "VKEY")]
     keys: Vec<String>,
-    /// Of a ledger: which decisions of another version of the policy would be another act under this one
+    /// Of a ledger: what the newest version of the policy decides otherwise than an older one did
     #[arg(long)]
     diff: bool,
     /// Of a ledger: one JSON line a decision

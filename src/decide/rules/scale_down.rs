@@ -5,9 +5,9 @@
 use super::{Proposal, Tried, scale_up, unrest_waits};
 use crate::api::scaling::SelectPolicy;
 use crate::decide::behavior::{self, Way};
+use crate::decide::policy;
 use crate::decide::situation::{Action, GateView, Plan};
 use crate::decide::view::{View, short};
-use crate::decide::{confidence, policy};
 use crate::observe::reading::{Reading, SignalName, Use};
 
 const RULE: Action = Action::ScaleDown;
@@ -74,7 +74,7 @@ pub(crate) fn try_rule(v: &View<'_>) -> Tried {
         why: if desired > spec.max_replicas { "AboveMax".into() } else { "Surplus".into() },
         reasoning: format!("{desired} → {to}: needed {stable} at most for {window} s"),
         proof: None,
-        confidence: v.keep(to).and_then(confidence::calibrated),
+        confidence: v.sure(RULE, to, false),
         exempt: desired > spec.max_replicas,
         want: Some(v.inside(need.raw)),
         provisional: false,
@@ -125,7 +125,7 @@ fn give_back(v: &View<'_>, most: i32) -> Tried {
         why: "PoolShare".into(),
         reasoning: format!("{desired} → {to}: the pool's other members gain more by the difference"),
         proof: None,
-        confidence: v.keep(to).and_then(confidence::calibrated),
+        confidence: v.sure(RULE, to, false),
         // A budget is a limit: what is given back is not given because it is not needed.
         exempt: true,
         want: Some(most),

@@ -1,11 +1,13 @@
 //! Row 2: more replicas — by forecast, by the reactive bounds, or into [min, max].
 
+use std::fmt::Write as _;
+
 use super::{Proposal, Tried, notice};
 use crate::api::scaling::{Enforcement, SelectPolicy};
 use crate::decide::behavior::{self, Way};
+use crate::decide::policy;
 use crate::decide::situation::{Action, Plan};
 use crate::decide::view::{View, short};
-use crate::decide::{confidence, policy};
 use crate::observe::reading::SignalName;
 use crate::orient::capacity::Capacity;
 use crate::orient::surge::Surge;
@@ -85,7 +87,7 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
             None => format!("{} → {to}: {cause}", w.desired),
         },
         proof: None,
-        confidence: v.keep(to).or_else(|| kept_beyond(v, to)).and_then(confidence::calibrated),
+        confidence: v.sure(RULE, to, late(v)).or_else(|| kept_beyond(v, to)),
         exempt: clamped || w.desired < spec.min_replicas || missed(v),
         want: Some(goal),
         provisional: suspected.is_some(),
@@ -198,21 +200,25 @@ fn surge(v: &View<'_>) -> (Option<Asked>, Option<String>) {
 
 /// Whether a set point is missed already, so that no forecast is needed to ask for more.
 fn missed(v: &View<'_>) -> bool {
-    let targets = &v.spec().targets;
-    v.value(&SignalName::CPU).is_some_and(|cpu| cpu > targets.cpu_target)
-        || targets
-            .latency_target
-            .is_some_and(|target| v.value(&SignalName::LATENCY).is_some_and(|latency| latency > target))
+    v.value(&SignalName::CPU).is_some_and(|cpu| cpu > v.spec().targets.cpu_target) || slow(v)
+}
+
+fn slow(v: &View<'_>) -> bool {
+    let latency = v.value(&SignalName::LATENCY).zip(v.spec().targets.latency_target);
+    latency.is_some_and(|(latency, target)| latency > target)
+}
+
+/// Whether the set point that the model sizes for is missed already.
+fn late(v: &View<'_>) -> bool {
+    match v.capacity() {
+        Some(Capacity::Queue { .. }) => slow(v),
+        Some(Capacity::Utilisation { .. }) | None => missed(v),
+    }
 }
 
 fn not_asked(v: &View<'_>, pending: Vec<String>) -> Tried {
     let (desired, bound) = (v.w.desired, policy::cpu_bound(v.spec()));
-    let cpu = v.value(&SignalName::CPU);
-    let cpu = cpu.map(|cpu| {
-        let sign = if cpu > bound { '>' } else { '<' };
-        format!("cpu {} {sign} {}", short(cpu), short(bound))
-    });
-    let need = match v.need() {
+    let mut text = match v.need() {
         Some(_) if !v.consistent() => {
             "the filter is not consistent, so only the reactive bounds count".into()
         }
@@ -222,7 +228,11 @@ fn not_asked(v: &View<'_>, pending: Vec<String>) -> Tried {
         Some(need) => format!("needs {} of {desired}", need.raw),
         None => "no forecast".to_owned(),
     };
-    let mut text = [Some(need), cpu].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    if let Some(cpu) = v.value(&SignalName::CPU) {
+        let sign = if cpu > bound { '>' } else { '<' };
+        // Writing into a String cannot fail.
+        let _ = write!(text, "; cpu {} {sign} {}", short(cpu), short(bound));
+    }
     if pending.is_empty() {
         return Tried::no(RULE, text);
     }

@@ -240,7 +240,8 @@ fn only_the_noise_changes_the_confidence() {
             .with(|s| s.picture.capacity = Some(Capacity::Utilisation { mean: 3.0, sd, target: 0.7 }));
         story.decide().confidence.unwrap()
     };
-    assert!(noisy(0.1) > noisy(0.4) && noisy(0.4) > noisy(0.6));
+    // At all three the present count is what is needed, so that one table speaks.
+    assert!(noisy(0.1) > noisy(0.2) && noisy(0.2) > noisy(0.3));
 }
 
 #[test]

@@ -1,0 +1,200 @@
+//! What became of statements of confidence, as a correction of later ones: frozen tables.
+//!
+//! ```text
+//!  stated probability ─► table of (policy version, model, action) ─► calibrated probability ─► floor of the mode
+//! ```
+//!
+//! A table belongs to a model, because the two state the keeping of different targets (latency, cpu), and to an action,
+//! because a count that is changed is not a count drawn by lot. A ScaleUp has two: once the target is missed, a
+//! statement is right less often than before, and with one table for both the floors would hold those back that come in
+//! time.
+//!
+//! The tables come from `cargo bench --bench calibration -- --fit`: isotonic regression (pooled adjacent violators) over
+//! what the simulator made of the statements of the development half. They are part of a policy version and never change
+//! within one, so that a recorded decision can be made again. Rollback and Retune stand as stated: no data shows how to
+//! correct them.
+
+use super::policy::Version;
+use super::situation::Action;
+use crate::orient::capacity::Capacity;
+
+/// Points (stated, came true), increasing; flat beyond the ends. Without any, a statement stands as it is.
+type Table = &'static [(f64, f64)];
+
+const QUEUE_NOOP: Table = &[
+    (0.0, 0.0),
+    (0.326_56, 0.855),
+    (0.830_58, 0.908),
+    (0.978_594, 0.931),
+    (0.996_583, 0.937),
+    (0.999_372, 0.947),
+    (0.999_945, 0.962),
+    (0.999_997, 0.97),
+    (1.0, 0.975),
+];
+
+const QUEUE_DOWN: Table = &[
+    (0.0, 0.0),
+    (0.124_284, 0.704),
+    (0.520_589, 0.889),
+    (0.855_616, 0.951),
+    (0.990_206, 0.976),
+    (0.999_517, 0.98),
+    (0.999_97, 0.981),
+];
+
+const QUEUE_UP: Table = &[(0.0, 0.0), (0.870_977, 0.879), (0.999_982, 0.955), (1.0, 0.99)];
+
+const QUEUE_UP_LATE: Table = &[
+    (0.0, 0.0),
+    (0.372_984, 0.596),
+    (0.912_325, 0.69),
+    (0.986_631, 0.742),
+    (0.998_779, 0.768),
+    (0.999_975, 0.861),
+    (1.0, 0.883),
+];
+
+const UTILISATION_NOOP: Table = &[
+    (0.0, 0.0),
+    (0.127_397, 0.386),
+    (0.505_245, 0.636),
+    (0.805_892, 0.796),
+    (0.941_52, 0.87),
+    (0.982_804, 0.913),
+    (0.995_95, 0.947),
+    (0.999_414, 0.963),
+    (0.999_955, 0.973),
+    (0.999_998, 0.98),
+    (1.0, 0.982),
+];
+
+const UTILISATION_DOWN: Table = &[
+    (0.0, 0.0),
+    (0.277_62, 0.264),
+    (0.681_125, 0.687),
+    (0.939_922, 0.875),
+    (0.993_711, 0.926),
+    (0.999_54, 0.937),
+    (0.999_99, 0.947),
+    (1.0, 0.983),
+];
+
+const UTILISATION_UP: Table = &[(0.0, 0.0), (0.837_415, 0.994), (1.0, 1.0)];
+
+const UTILISATION_UP_LATE: Table = &[
+    (0.0, 0.0),
+    (0.028_41, 0.413),
+    (0.358_016, 0.565),
+    (0.794_814, 0.664),
+    (0.965_055, 0.772),
+    (0.997_156, 0.824),
+    (0.999_97, 0.831),
+];
+
+fn table(version: Version, capacity: &Capacity, action: Action, late: bool) -> Table {
+    match (version, capacity, action) {
+        (Version::One, ..) | (_, _, Action::Retune | Action::Rollback) => &[],
+        (Version::Two, Capacity::Queue { .. }, Action::Noop) => QUEUE_NOOP,
+        (Version::Two, Capacity::Queue { .. }, Action::ScaleUp) if late => QUEUE_UP_LATE,
+        (Version::Two, Capacity::Queue { .. }, Action::ScaleUp) => QUEUE_UP,
+        (Version::Two, Capacity::Queue { .. }, Action::ScaleDown) => QUEUE_DOWN,
+        (Version::Two, Capacity::Utilisation { .. }, Action::Noop) => UTILISATION_NOOP,
+        (Version::Two, Capacity::Utilisation { .. }, Action::ScaleUp) if late => UTILISATION_UP_LATE,
+        (Version::Two, Capacity::Utilisation { .. }, Action::ScaleUp) => UTILISATION_UP,
+        (Version::Two, Capacity::Utilisation { .. }, Action::ScaleDown) => UTILISATION_DOWN,
+    }
+}
+
+/// A model's statement that the target is kept after an action, as it has come true; `late` where the target was missed
+/// already. `None` for what is no probability.
+pub(super) fn calibrated(
+    version: Version,
+    capacity: &Capacity,
+    action: Action,
+    late: bool,
+    stated: f64,
+) -> Option<f64> {
+    (0.0..=1.0).contains(&stated).then(|| on_the_line(table(version, capacity, action, late), stated))
+}
+
+fn on_the_line(table: &[(f64, f64)], stated: f64) -> f64 {
+    let after = table.partition_point(|(x, _)| *x < stated);
+    match (after.checked_sub(1).and_then(|i| table.get(i)), table.get(after)) {
+        (Some((x0, y0)), Some((x1, y1))) => y0 + (y1 - y0) * ((stated - x0) / (x1 - x0)),
+        (Some((_, y)), None) | (None, Some((_, y))) => *y,
+        (None, None) => stated,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACTIONS: [Action; 5] =
+        [Action::Noop, Action::ScaleUp, Action::ScaleDown, Action::Retune, Action::Rollback];
+    const MODELS: [Capacity; 2] = [
+        Capacity::Utilisation { mean: 1.0, sd: 0.1, target: 0.7 },
+        Capacity::Queue {
+            mean: 10.0,
+            sd: 1.0,
+            service: 0.1,
+            variability: 1.0,
+            slots: 1.0,
+            base: 0.2,
+            target: 0.5,
+            bound: 1.0,
+        },
+    ];
+
+    /// Every table of a version, as a function.
+    fn each(version: Version, check: impl Fn(Table, &dyn Fn(f64) -> Option<f64>, &str)) {
+        for (model, action, late) in
+            MODELS.iter().flat_map(|m| ACTIONS.iter().flat_map(move |a| [(m, *a, false), (m, *a, true)]))
+        {
+            let name = format!("{} {action:?} {late}", model.model());
+            check(
+                table(version, model, action, late),
+                &|p| calibrated(version, model, action, late, p),
+                &name,
+            );
+        }
+    }
+
+    #[test]
+    fn version_one_states_what_the_models_say() {
+        each(Version::One, |_, of, name| {
+            for p in [0.0, 0.1, 0.65, 0.999, 1.0] {
+                assert_eq!(of(p), Some(p), "{name}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_no_probability_stays_none() {
+        for version in [Version::One, Version::Two] {
+            each(version, |_, of, name| {
+                for p in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+                    assert_eq!(of(p), None, "{name}");
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_table_is_a_line_through_its_points_and_flat_beyond() {
+        let table = [(0.2, 0.1), (0.5, 0.4), (1.0, 0.9)];
+        for (stated, want) in [(0.0, 0.1), (0.2, 0.1), (0.35, 0.25), (0.75, 0.65), (1.0, 0.9)] {
+            assert!((on_the_line(&table, stated) - want).abs() < 1e-12, "{stated}");
+        }
+    }
+
+    #[test]
+    fn more_stated_is_never_less_calibrated() {
+        each(Version::Two, |table, of, name| {
+            assert!(table.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1), "{name}");
+            let of = |i: i32| of(f64::from(i) / 1000.0).unwrap();
+            assert!((0..1000).all(|i| of(i) <= of(i + 1) && (0.0..=1.0).contains(&of(i))), "{name}");
+        });
+    }
+}
