@@ -8,7 +8,6 @@ mod intake;
 mod process;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use matverse::exporter::Exporter;
 use matverse::exporter::archive::Archive;

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn deployment(selector: serde_json::Value, labels: serde_json::Value, image: &str) -> Deployment {
+    fn deployment(selector: &serde_json::Value, labels: &serde_json::Value, image: &str) -> Deployment {
         serde_json::from_value(json!({"spec": {"selector": selector, "template": {
             "metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": image}]}}}}))
         .unwrap()
@@ -55,13 +55,13 @@ mod tests {
     #[test]
     fn the_champion_keeps_its_labels_and_gets_all_else() {
         let champion = deployment(
-            json!({"matchLabels": {"app": "shop", "track": "stable"}}),
-            json!({"app": "shop", "track": "stable", "team": "a"}),
+            &json!({"matchLabels": {"app": "shop", "track": "stable"}}),
+            &json!({"app": "shop", "track": "stable", "team": "a"}),
             "shop:1",
         );
         let challenger = deployment(
-            json!({"matchLabels": {"app": "shop", "track": "next"}, "matchExpressions": [{"key": "role", "operator": "Exists"}]}),
-            json!({"app": "shop", "track": "next", "role": "x", "version": "2"}),
+            &json!({"matchLabels": {"app": "shop", "track": "next"}, "matchExpressions": [{"key": "role", "operator": "Exists"}]}),
+            &json!({"app": "shop", "track": "next", "role": "x", "version": "2"}),
             "shop:2",
         );
         let got = promoted(&champion, &challenger).unwrap();

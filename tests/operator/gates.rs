@@ -95,7 +95,7 @@ async fn a_rollback_hardens_admission_is_measured_and_recorded_once_also_over_a_
     let rollbacks = || {
         let record = stage.record();
         let notes = record.of("note").into_iter();
-        notes.filter(|note| note["topic"] == "rollback").map(|note| note.clone()).collect::<Vec<_>>()
+        notes.filter(|note| note["topic"] == "rollback").cloned().collect::<Vec<_>>()
     };
     until("the rollback is recorded", || rollbacks().len() == 1).await;
     let message: serde_json::Value =

@@ -64,7 +64,7 @@ fn fate(target: &Object, id: &str, post: String) -> Outcome {
 async fn resolve(ledger: &Ledger, store: &MemoryStore, left: &OpenIntent, now: i64) -> Result<(), Dead> {
     let target = fence(store, &mut 0, ledger.head().epoch).await?;
     let post = left.act.post();
-    let outcome = fate(&target, &left.act.id(), post);
+    let outcome = fate(&target, left.act.id(), post);
     ledger.conclude_recovered(left, outcome, at(now)).await?;
     Ok(())
 }
