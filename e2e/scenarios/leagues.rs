@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{present, until};
 use crate::league::route::Route;
-use crate::league::{Arena, CHALLENGER, CHAMPION, Outage};
+use crate::league::{Arena, CHALLENGER, CHAMPION, Outage, reachable};
 use crate::process::{kill_leader, leader, verify};
 
 /// Stages short enough for a test; samples few enough for its load.
@@ -185,7 +185,7 @@ fn deleted_later() {
 
 #[test]
 fn good_ones_are_promoted_and_bad_ones_never_reach_more_than_their_slice() {
-    if !present() {
+    if !reachable() {
         return;
     }
     std::thread::scope(|scope| {
@@ -209,7 +209,7 @@ fn good_ones_are_promoted_and_bad_ones_never_reach_more_than_their_slice() {
 /// Prometheus gone in each stage holds the league, the leader's death in each stage loses nothing, and it goes on.
 #[test]
 fn outages_and_deaths_in_each_stage_hold_a_league_and_do_not_end_it() {
-    if !present() {
+    if !reachable() {
         return;
     }
     let arena = begin("e2e-league-outage", "v2", &[("NOTE", "next")]);

@@ -20,6 +20,9 @@ use crate::cluster::{Space, ours, present, try_ours, until};
 use route::{Route, Watched};
 use traffic::{Counts, Traffic};
 
+/// Held while the gateway is asked for.
+static BRINGING_UP: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 pub const CHAMPION: &str = "web";
 pub const CHALLENGER: &str = "web-next";
 
@@ -45,7 +48,11 @@ pub struct Arena {
 impl Arena {
     /// A fresh one, without contestants.
     pub fn new(name: &str) -> Self {
-        let said = ours("gateway", &["up"]);
+        // The cluster's commands lock each other out; arenas may begin side by side.
+        let said = {
+            let _one = BRINGING_UP.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            ours("gateway", &["up"])
+        };
         let gateway = said.lines().find_map(|line| line.strip_prefix("GATEWAY_URL=")).unwrap().to_owned();
         let space = Space::new(name);
         let host = format!("{name}.test");
