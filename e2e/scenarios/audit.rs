@@ -13,7 +13,7 @@ fn ledger(arguments: &[&str]) -> Result<String, String> {
 }
 
 /// What the annotations of the target are worth.
-fn worth(space: &Space, target: &str) -> String {
+pub fn worth(space: &Space, target: &str) -> String {
     let name = format!("{}/{target}", space.name);
     ledger(&["verify", "target", &name]).unwrap_or_else(|refused| refused)
 }
@@ -94,13 +94,20 @@ fn an_export_satisfies_a_stranger_and_every_decision_is_made_again() {
     std::fs::write(&entry, proven.lines().last().unwrap()).unwrap();
     run("go", &["-C", &auditor, "run", ".", "proof", &proof, "-vkey", &key(), "-entry", &entry], None)
         .unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    eprintln!("{said}");
+    every_decision_is_made_again();
+}
+
+/// Every decision of the ledger, turns and steps of leagues, comes out of its recorded inputs again.
+pub fn every_decision_is_made_again() {
+    let folder = std::env::temp_dir().join(format!("matverse-replay-{}", std::process::id()));
+    let to = folder.to_str().unwrap().to_owned();
+    ledger(&["export", "--cluster", "--to", &to]).unwrap();
     let replayed = run("matverse", &["replay", &to, "--key", &key()], None).unwrap();
     let first = replayed.lines().next().unwrap_or_default();
     let count = first.split(' ').next().and_then(|n| n.parse::<u64>().ok()).unwrap();
-    assert!(
-        count > 0 && first == format!("{count} decisions, {count} the same in every bit"),
-        "{said}{replayed}"
-    );
+    assert!(count > 0 && first == format!("{count} decisions, {count} the same in every bit"), "{replayed}");
     std::fs::remove_dir_all(folder).unwrap();
 }
 

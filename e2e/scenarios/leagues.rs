@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cluster::{present, until};
+use crate::audit::{every_decision_is_made_again, worth};
+use crate::cluster::{Load, Space, present, until};
 use crate::league::route::Route;
-use crate::league::{Arena, CHALLENGER, CHAMPION, Outage, reachable};
+use crate::league::{Arena, CHALLENGER, CHAMPION, CONTESTANT, Outage, reachable};
 use crate::process::{kill_leader, leader, verify};
 
 /// Stages short enough for a test; samples few enough for its load.
@@ -77,6 +78,7 @@ fn good() {
     assert_eq!(sent.errors(), 0, "nobody noticed");
     let deployment = arena.space.get("deployment/web");
     assert!(deployment["metadata"]["annotations"]["autonomy.matverse.io/attestation"].is_string());
+    assert!(worth(&arena.space, CHAMPION).contains("VALID"), "{}", worth(&arena.space, CHAMPION));
     assert!(!arena.space.events("Promoted").is_empty());
     // The same template again is no new league.
     assert_eq!(
@@ -183,13 +185,48 @@ fn deleted_later() {
     drop(traffic);
 }
 
+/// Without a route: by replicas behind one Service, and none of the challenger's left afterwards.
+fn by_share() {
+    let space = Space::new("e2e-league-share");
+    for (side, note) in [(CHAMPION, "one"), (CHALLENGER, "next")] {
+        let note = format!("        env:\n        - {{name: NOTE, value: {note}}}\n");
+        space.apply(&CONTESTANT.replace("web", side).replace("        env:\n", &note));
+    }
+    space.apply(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: both}\nspec:\n  type: NodePort\n  selector: {tier: shop}\n  \
+         ports: [{port: 80, targetPort: 8080, nodePort: 30089}]\n",
+    );
+    for side in [CHAMPION, CHALLENGER] {
+        space.kubectl(&["rollout", "status", &format!("deployment/{side}"), "--timeout=90s"]);
+    }
+    let _load = Load::start(30089, LOAD);
+    space.apply(&format!(
+        "apiVersion: matverse.io/v1alpha1\nkind: OmegaGate\nmetadata: {{name: {CHAMPION}}}\nspec:\n  \
+         targetRef: {{name: {CHAMPION}}}\n  intervalSeconds: 2\n  evidence: {{profile: demo, minSamples: 5}}\n  \
+         league:\n    champion: {{deployment: {CHAMPION}, service: both, port: 80}}\n    \
+         challenger: {{deployment: {CHALLENGER}, service: both, port: 80}}\n{SHORT}\n"
+    ));
+    let stage = || space.get("og/web")["status"]["league"]["stage"].as_str().unwrap_or_default().to_owned();
+    until(60, "the canary stage", || (stage() == "Canary").then_some(()));
+    assert_eq!(space.replicas(CHALLENGER), 1);
+    until(330, "the promotion", || (stage() == "Promoted").then_some(()));
+    until(30, "the challenger has no replicas", || (space.replicas(CHALLENGER) == 0).then_some(()));
+    let image = |side: &str| {
+        let template = space.get(&format!("deployment/{side}"))["spec"]["template"].clone();
+        (template["spec"]["containers"][0]["env"].clone(), template["metadata"]["labels"]["app"].clone())
+    };
+    let (champion, challenger) = (image(CHAMPION), image(CHALLENGER));
+    assert_eq!(champion.0, challenger.0);
+    assert_eq!((champion.1, challenger.1), (json!(CHAMPION), json!(CHALLENGER)));
+}
+
 #[test]
 fn good_ones_are_promoted_and_bad_ones_never_reach_more_than_their_slice() {
     if !reachable() {
         return;
     }
     std::thread::scope(|scope| {
-        let all: [(&str, fn()); 7] = [
+        let all: [(&str, fn()); 8] = [
             ("good", good),
             ("slow", slow),
             ("rare errors", rare_errors),
@@ -197,6 +234,7 @@ fn good_ones_are_promoted_and_bad_ones_never_reach_more_than_their_slice() {
             ("edited", edited),
             ("deleted", deleted),
             ("deleted later", deleted_later),
+            ("by share", by_share),
         ];
         let running = all.map(|(name, run)| (name, scope.spawn(run)));
         let failed: Vec<&str> =
@@ -204,6 +242,7 @@ fn good_ones_are_promoted_and_bad_ones_never_reach_more_than_their_slice() {
         assert!(failed.is_empty(), "{failed:?}");
     });
     until(30, "the ledger verifies", || verify().ok());
+    every_decision_is_made_again();
 }
 
 /// Prometheus gone in each stage holds the league, the leader's death in each stage loses nothing, and it goes on.
@@ -221,6 +260,11 @@ fn outages_and_deaths_in_each_stage_hold_a_league_and_do_not_end_it() {
     arena.gate("", &stages);
     for (stage, next) in [("Shadow", "Canary"), ("Canary", "Promote"), ("Promote", "Promoted")] {
         arena.until_stage(300, stage);
+        // The rollout needs no metrics; the watch after it does.
+        until(90, "the stage is under way", || (arena.league()["reason"] != "RollingOut").then_some(()));
+        if stage == "Promote" {
+            until(90, "the watch", || (arena.league()["reason"] == "Collecting").then_some(()));
+        }
         let since = arena.league()["since"].clone();
         let outage = Outage::begin();
         until(90, "the league waits", || (arena.league()["reason"] == "NoFreshEvidence").then_some(()));
@@ -245,14 +289,14 @@ fn a_blocking_gate_without_a_rollout_to_blame_rolls_nothing_back() {
     if !present() {
         return;
     }
-    let space = crate::cluster::Space::new("e2e-gate-block");
+    let space = Space::new("e2e-gate-block");
     space.apply(&crate::workload::shop("web", "v1", 2, 30087));
     space.apply(&crate::workload::mvs(
         "web",
         "web",
         "  minReplicas: 2\n  gateRef: {name: web}\n  rollback: {attributionSeconds: 60}",
     ));
-    let _load = crate::cluster::Load::start(30087, "0s:10,300s:10");
+    let _load = Load::start(30087, "0s:10,300s:10");
     // Θ̂ of a 20 ms service is .98: no service reaches .999.
     space.apply(
         "apiVersion: matverse.io/v1alpha1\nkind: OmegaGate\nmetadata: {name: web}\nspec:\n  targetRef: {name: web}\n  \

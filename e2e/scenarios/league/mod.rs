@@ -26,7 +26,7 @@ static BRINGING_UP: std::sync::Mutex<()> = std::sync::Mutex::new(());
 pub const CHAMPION: &str = "web";
 pub const CHALLENGER: &str = "web-next";
 
-const CONTESTANT: &str = include_str!("../../manifests/contestant.yaml");
+pub const CONTESTANT: &str = include_str!("../../manifests/contestant.yaml");
 const ROUTE: &str = include_str!("../../manifests/route.yaml");
 
 /// Whether there is a cluster that has a gateway: kind's has none.

@@ -221,6 +221,10 @@ async fn weigh(
     };
     let (champion, challenger) = futures::join!(read(0), read(1));
     if !life.warm {
+        // A source that is down now has a history later; until it speaks there is nothing to weigh.
+        if newest(&champion.readings).is_none() {
+            return Ok(());
+        }
         let past = [
             history(world, gate, &plans[0], names[0], &champion, at).await,
             history(world, gate, &plans[1], names[1], &challenger, at).await,
