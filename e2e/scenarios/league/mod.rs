@@ -95,7 +95,7 @@ impl Arena {
     pub fn gate(&self, spec: &str, league: &str) {
         self.space.apply(&format!(
             "apiVersion: matverse.io/v1alpha1\nkind: OmegaGate\nmetadata: {{name: {CHAMPION}}}\nspec:\n  \
-             targetRef: {{name: {CHAMPION}}}\n  intervalSeconds: 2\n  evidence: {{profile: demo, minSamples: 5}}\n{spec}\n  league:\n    \
+             targetRef: {{name: {CHAMPION}}}\n  intervalSeconds: 2\n  evidence: {{profile: demo, minSamples: 5, maxAgeSeconds: 15}}\n{spec}\n  league:\n    \
              champion: {{deployment: {CHAMPION}, service: {CHAMPION}, port: 80}}\n    \
              challenger: {{deployment: {CHALLENGER}, service: {CHALLENGER}, port: 80}}\n    \
              routeRef: {{name: {CHAMPION}}}\n{league}\n"
