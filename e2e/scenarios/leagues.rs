@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::audit::{every_decision_is_made_again, worth};
-use crate::cluster::{Load, Space, present, until};
+use crate::cluster::{Load, Space, present, run, until};
 use crate::league::route::Route;
 use crate::league::{Arena, CHALLENGER, CHAMPION, CONTESTANT, Outage, reachable};
 use crate::process::{kill_leader, leader, verify};
@@ -49,6 +49,7 @@ fn home(arena: &Arena) {
 /// A good challenger goes all the way, and every state of the route on the way is whole.
 fn good() {
     let arena = begin("e2e-league-good", "v2", &[("NOTE", "next")]);
+    let before = arena.template(CHAMPION);
     let watched = arena.watch_route();
     let traffic = arena.traffic(METHODS, LOAD);
     arena.gate("", SHORT);
@@ -80,12 +81,26 @@ fn good() {
     assert!(deployment["metadata"]["annotations"]["autonomy.matverse.io/attestation"].is_string());
     assert!(worth(&arena.space, CHAMPION).contains("VALID"), "{}", worth(&arena.space, CHAMPION));
     assert!(!arena.space.events("Promoted").is_empty());
+    // Without a decision the operator's own identity changes no route.
+    let operator = "--as=system:serviceaccount:matverse-system:matverse-autonomy";
+    let weight = r#"[{"op": "replace", "path": "/spec/rules/0/backendRefs/1/weight", "value": 50}]"#;
+    let refused =
+        arena.space.try_kubectl(&["patch", "httproute", "web", "--type=json", "-p", weight, operator]);
+    assert!(refused.as_ref().is_err_and(|why| why.contains("decision")), "{refused:?}");
     // The same template again is no new league.
     assert_eq!(
         arena.space.get("og/web")["metadata"]["finalizers"],
         Value::Null,
         "nothing is borrowed any more"
     );
+    // A person takes it back, in their own name.
+    run("matverse", &["rollback", "e2e-league-good/web", "--to", "LAST_GOOD"], None).unwrap();
+    assert_eq!(ended(&arena, 60, "RolledBack"), "Requested");
+    until(30, "the template of before", || (arena.template(CHAMPION) == before).then_some(()));
+    until(30, "the request is taken off", || {
+        let asked = &arena.space.get("og/web")["metadata"]["annotations"]["autonomy.matverse.io/request"];
+        asked.is_null().then_some(())
+    });
 }
 
 /// A slow one does not reach users.

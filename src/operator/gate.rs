@@ -137,6 +137,9 @@ async fn league_step(
     now: Timestamp,
     life: &mut Life,
 ) -> Result<Option<league::Done>, TurnError> {
+    if let Err(error) = league::take_off(world, gate, &life.league).await {
+        tracing::debug!(name = %gate.name_any(), %error, "an answered request is not taken off yet");
+    }
     let Some(ready) = league::decide(world, gate, now, &mut life.league).await? else { return Ok(None) };
     if !ready.is_step(world) {
         return Ok(Some(ready.rest(&mut life.league)));

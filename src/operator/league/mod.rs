@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
 
 pub use kept::{Kept, Pending};
 pub use news::news;
@@ -147,6 +149,9 @@ fn blank(
     };
     let (champion, challenger) = seen.contestants();
     let (route, route_trouble) = seen.route();
+    let request = gate.annotations().get(REQUEST).and_then(|text| league::Request::parse(text));
+    // Asked again after it was taken off, the same words are a new request.
+    let answered = memory.answered.clone().filter(|_| request.is_some());
     let ledger = world.ledger.get();
     let blocked = if !world.config.may_act(&object.namespace) {
         Some("the operator's configuration lets nothing act in this namespace".to_owned())
@@ -168,14 +173,14 @@ fn blank(
         challenger,
         route,
         route_trouble,
-        memory,
+        memory: league::Memory { answered, ..memory },
         evidence: crate::orient::trial::Evidence::default(),
         gate: GateAnswer::Unknown,
         linf_configured: gate.spec.evidence.signals.iter().any(|s| s.name.starts_with("linf.")),
         delta_linf_min: gate.spec.growth.as_ref().map_or(0.02, |growth| growth.delta_linf_min),
         omega: gate.status.as_ref().and_then(|status| status.omega),
         calm: calm(world, gate, now),
-        request: gate.annotations().get(REQUEST).and_then(|text| league::Request::parse(text)),
+        request,
         spec: setup.clone(),
         object,
     }
@@ -407,6 +412,24 @@ impl Ready {
             decision,
         })
     }
+}
+
+/// Takes an answered request off the gate: who asked stands in the ledger, with the step.
+///
+/// # Errors
+/// The API server did not answer; it is tried again at the next turn.
+pub async fn take_off(world: &World, gate: &OmegaGate, life: &Life) -> Result<(), TurnError> {
+    let answered = life.kept.as_ref().and_then(|kept| kept.memory.answered.as_ref());
+    if answered.is_none() || gate.annotations().get(REQUEST) != answered {
+        return Ok(());
+    }
+    let api: Api<OmegaGate> = Api::namespaced(world.client.clone(), &gate.namespace().unwrap_or_default());
+    // With the resourceVersion: a request that came meanwhile is another one.
+    let version = gate.resource_version();
+    let body = json!({"metadata": {"resourceVersion": version, "annotations": {REQUEST: null}}});
+    let params = PatchParams { field_manager: Some(crate::act::MANAGER.into()), ..PatchParams::default() };
+    super::target::bounded(api.patch(&gate.name_any(), &params, &Patch::Merge(&body))).await?;
+    Ok(())
 }
 
 /// Whether the gate's league has borrowed something: then its finalizer stands.
