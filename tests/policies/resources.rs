@@ -75,7 +75,6 @@ pub fn deputy() -> Vec<Case> {
         case("a gate on somebody else's target", Author, create(gate("web", json!({}))), DEPUTY),
         case("a league of one's own", Owner, create(league("web", "web-next", Some("web"))), Allowed),
         case("a league without a route", Owner, create(league("web", "web-next", None)), Allowed),
-        case("a league with somebody else's champion", Owner, create(league("other", "web-next", None)), DEPUTY),
         case("a league with somebody else's challenger", Owner, create(league("web", "other", None)), DEPUTY),
         case("a league with somebody else's route", Owner, create(league("web", "web-next", Some("other"))), DEPUTY),
     ]
