@@ -117,6 +117,25 @@ impl Arena {
         until(seconds, &format!("the stage {stage}"), || (self.stage() == stage).then_some(()));
     }
 
+    /// Waits for a promotion. What noise can do to a good one, on a busy machine most of all, is an end without a
+    /// verdict: then it comes again as another template, twice at most.
+    pub fn until_promote(&self, seconds: u64) {
+        for again in ["once more", "and again", ""] {
+            let undecided = until(seconds, "a promotion, or no verdict", || {
+                let league = self.league();
+                let none = league["stage"] == "RolledBack" && league["reason"] == "Undecided";
+                (none || league["stage"] == "Promote").then_some(none)
+            });
+            if !undecided {
+                return;
+            }
+            eprintln!("{}: no verdict: {}", self.space.name, self.league()["message"]);
+            assert!(!again.is_empty(), "three leagues without a verdict");
+            self.apply(CHALLENGER, "v2", &[("NOTE", again)]);
+            self.ready(CHALLENGER);
+        }
+    }
+
     /// The template's image and environment of a contestant: what promotion changes.
     pub fn template(&self, side: &str) -> Value {
         let container =
