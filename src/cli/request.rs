@@ -13,9 +13,8 @@ use serde_json::json;
 
 use super::evolve::{runs, split};
 use crate::api::OmegaGate;
+use crate::operator::league::REQUEST;
 
-/// Annotation that carries a request.
-pub const REQUEST: &str = "autonomy.matverse.io/request";
 /// Longest request that the admission policy lets pass.
 const LONGEST: usize = 512;
 

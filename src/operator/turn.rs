@@ -13,7 +13,7 @@ use super::fleet;
 use super::report;
 use super::target;
 use super::telemetry::Phase;
-use super::world::World;
+use super::world::{World, patience};
 use crate::act;
 use crate::api::MatVerseScaling;
 use crate::decide::situation::{Action, GateFault, GateView, Memory, ObjectRef, Plan, Situation, Standing};
@@ -285,8 +285,7 @@ fn gate_view(world: &World, resource: &MatVerseScaling, now: Timestamp) -> (Gate
     let namespace = resource.namespace().unwrap_or_default();
     match fleet::gate_of(world, &namespace, &gate.name).as_deref() {
         Some(kube::core::DeserializeGuard(Ok(found))) => {
-            let patience = i64::from(found.spec.interval_seconds) * 3 + 5;
-            world.gates.get(&namespace, &gate.name, now, patience)
+            world.gates.get(&namespace, &gate.name, now, patience(found))
         }
         Some(kube::core::DeserializeGuard(Err(_))) | None => (GateView::Unknown, None),
     }
@@ -297,9 +296,7 @@ fn unrest(world: &World, resource: &MatVerseScaling, now: Timestamp) -> Option<U
     let name = &resource.spec.gate_ref.as_ref()?.name;
     let namespace = resource.namespace().unwrap_or_default();
     let gate = fleet::gate_of(world, &namespace, name)?;
-    let gate = gate.0.as_ref().ok().filter(|gate| gate.spec.steer.is_some())?;
-    let patience = i64::from(gate.spec.interval_seconds) * 3 + 5;
-    world.steer.get(&namespace, name, now, patience)
+    world.steer.of(gate.0.as_ref().ok()?, now)
 }
 
 /// Tells the gate of a step of a parameter. A step whose range is not declared any more counts as the whole of it.

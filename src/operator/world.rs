@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use jiff::Timestamp;
-use kube::Client;
+use kube::{Client, ResourceExt};
 use tokio::sync::{Notify, Semaphore};
 
 use super::clock::Clock;
@@ -14,6 +14,7 @@ use super::leader::Leadership;
 use super::pools::Pools;
 use super::stores::Stores;
 use super::telemetry::Telemetry;
+use crate::api::OmegaGate;
 use crate::decide::situation::{GateFault, GateView};
 use crate::decide::steer::Unrest;
 use crate::ledger::Ledger;
@@ -161,6 +162,12 @@ impl SteerBoard {
         self.steps.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&key);
     }
 
+    /// Why optional acts wait for a gate; `None` for calm, and where it does not steer.
+    pub fn of(&self, gate: &OmegaGate, now: Timestamp) -> Option<Unrest> {
+        gate.spec.steer.as_ref()?;
+        self.get(&gate.namespace().unwrap_or_default(), &gate.name_any(), now, patience(gate))
+    }
+
     /// Why optional acts wait, `None` for calm. A state that is not younger than `seconds` says nothing, and they wait.
     pub fn get(&self, namespace: &str, name: &str, now: Timestamp, seconds: i64) -> Option<Unrest> {
         let states = self.states.read().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -181,6 +188,11 @@ impl SteerBoard {
         let mut steps = self.steps.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         steps.remove(&(namespace.to_owned(), name.to_owned())).unwrap_or(0.0)
     }
+}
+
+/// Seconds for which the last word of a gate counts: three evaluations and a little.
+pub fn patience(gate: &OmegaGate) -> i64 {
+    i64::from(gate.spec.interval_seconds) * 3 + 5
 }
 
 #[cfg(test)]

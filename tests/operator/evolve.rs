@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use axum::http::Method;
 use matverse::cli::evolve::{Evolve, Output, runs};
-use matverse::cli::request::{Promote, REQUEST, Rollback};
+use matverse::cli::request::{Promote, Rollback};
 use matverse::decide::evolve::{Space, candidates};
 use matverse::operator::clock::Clock;
+use matverse::operator::league::REQUEST;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 

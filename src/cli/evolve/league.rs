@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::api::OmegaGate;
 use crate::decide::evolve::Candidate;
+use crate::decide::league::runs;
 use crate::ledger::attestation::ATTESTATION;
 use crate::operator::clock::{Clock, Monotonic};
 
@@ -69,7 +70,7 @@ impl League {
             bail!("OmegaGate {namespace}/{name} has no spec.league");
         }
         let stage = text(&gate.data, "/status/league/stage");
-        if ["Shadow", "Canary", "Promote"].contains(&stage.as_str()) {
+        if runs(&stage) {
             bail!("a league of {namespace}/{name} is under way (stage {stage}); wait for its end");
         }
         let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::situation::{Decision, Memory, Plan, Reason, Rule, Situation, Stage};
+use super::situation::{Decision, Memory, Plan, Reason, Revision, Rule, Situation, Stage};
 use super::{FAILED, REST_SECONDS};
 use crate::decide::identity;
 use crate::decide::policy::POLICY_VERSION;
@@ -44,11 +44,7 @@ pub(super) enum Fault {
 
 /// The league is over in favour of the champion; the traffic goes back in the same or the next step.
 pub(super) fn over(s: &Situation, reason: Reason, fault: Fault, reasoning: String) -> Step {
-    let mut next = s.memory.clone();
-    next.stage = Stage::RolledBack;
-    next.since = Some(s.now);
-    next.until = None;
-    next.extensions = 0;
+    let mut next = ended(s);
     match (fault, next.challenger_template.clone()) {
         (Fault::Challenger, Some(template)) => blame(&mut next, template),
         _ => next.rest_until = Some(later(s.now, REST_SECONDS)),
@@ -59,8 +55,22 @@ pub(super) fn over(s: &Situation, reason: Reason, fault: Fault, reasoning: Strin
     }
 }
 
+/// The champion gets a template of its own back; the challenger's is not tried again.
+pub(super) fn revert(s: &Situation, to: Revision, reason: Reason, reasoning: String) -> Step {
+    let mut next = ended(s);
+    if let Some(template) = next.challenger_template.clone() {
+        blame(&mut next, template);
+    }
+    Step::go(Plan::Revert(to), next, reason, reasoning)
+}
+
+/// Memory at the end of a league that the champion won.
+fn ended(s: &Situation) -> Memory {
+    Memory { stage: Stage::RolledBack, since: Some(s.now), until: None, extensions: 0, ..s.memory.clone() }
+}
+
 /// Remembers a template as one that is not tried again.
-pub(super) fn blame(memory: &mut Memory, template: String) {
+fn blame(memory: &mut Memory, template: String) {
     memory.failed.retain(|known| *known != template);
     memory.failed.push(template);
     let surplus = memory.failed.len().saturating_sub(FAILED);

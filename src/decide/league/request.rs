@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::draft::{Draft, Fault, Step, blame, over};
-use super::situation::{Memory, Plan, Reason, Situation, Stage};
+use super::draft::{Draft, Fault, Step, over, revert};
+use super::situation::{Plan, Reason, Situation, Stage};
 use super::stages::{promoted, speaks, worse};
 use crate::decide::gate::GateAnswer;
 
@@ -68,18 +68,8 @@ fn back(s: &Situation, by: &str) -> Step {
         );
         return Step::go(Plan::Nothing, s.memory.clone(), Reason::Requested, text);
     };
-    let mut next = Memory {
-        stage: Stage::RolledBack,
-        since: Some(s.now),
-        until: None,
-        extensions: 0,
-        ..s.memory.clone()
-    };
-    if let Some(template) = next.challenger_template.clone() {
-        blame(&mut next, template);
-    }
     let text = format!("{by} took the promotion back, to revision {}", previous.pod_template_hash);
-    Step::go(Plan::Revert(previous), next, Reason::Requested, text)
+    revert(s, previous, Reason::Requested, text)
 }
 
 /// A challenger that is not worse, and that the gate admits on fresh evidence, may be let in early.

@@ -1,7 +1,7 @@
 //! After the promotion: the route returns, the champion rolls out and is watched, and goes back where it is bad.
 
 use super::FEWEST_SCRAPES;
-use super::draft::{Draft, Fault, Step, blame, later, over};
+use super::draft::{self, Draft, Fault, Step, later, over};
 use super::situation::{Contestant, Memory, Plan, Reason, Situation, Stage};
 use super::stages::{left, of_stage, speaks};
 use super::traffic;
@@ -106,17 +106,7 @@ fn revert(s: &Situation, why: String) -> Step {
         let text = format!("{why}; but what ran before is not known");
         return Step::wait(s, Reason::WatchFailed, text, "a person");
     };
-    let mut next = Memory {
-        stage: Stage::RolledBack,
-        since: Some(s.now),
-        until: None,
-        extensions: 0,
-        ..s.memory.clone()
-    };
-    if let Some(template) = next.challenger_template.clone() {
-        blame(&mut next, template);
-    }
-    Step::go(Plan::Revert(previous), next, Reason::WatchFailed, why)
+    draft::revert(s, previous, Reason::WatchFailed, why)
 }
 
 /// The watch is over when its time is, with fresh evidence and enough of it.

@@ -27,16 +27,24 @@ pub struct Gathered {
     warm: bool,
 }
 
-/// The signals that a gate names, checked.
+/// The signals that a gate names, checked, as they are asked of its target.
 ///
 /// # Errors
 /// Every mistake in them.
 pub fn plan(signals: &Signals, gate: &OmegaGate) -> Result<SignalPlan, Vec<PlanError>> {
+    plan_of(signals, gate, &gate.spec.target_ref.name)
+}
+
+/// The same, of a Deployment by name.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn plan_of(signals: &Signals, gate: &OmegaGate, name: &str) -> Result<SignalPlan, Vec<PlanError>> {
     let evidence = &gate.spec.evidence;
     let defaults =
         Defaults { source: Some(&evidence.source), max_age_seconds: Some(evidence.max_age_seconds) };
     let namespace = gate.namespace().unwrap_or_default();
-    signals.plan(&evidence.profile, &evidence.signals, defaults, &namespace, &gate.spec.target_ref.name)
+    signals.plan(&evidence.profile, &evidence.signals, defaults, &namespace, name)
 }
 
 impl Gathered {

@@ -23,6 +23,7 @@ use serde_json::json;
 pub use kept::{Kept, Pending};
 pub use news::news;
 
+use super::gate::evidence::plan_of;
 use super::target::Known;
 use super::turn::TurnError;
 use super::world::World;
@@ -35,13 +36,12 @@ use crate::decide::situation::ObjectRef;
 use crate::ledger::step::{Basis, Touched};
 use crate::ledger::{EntryRef, Outcome, Recorded};
 use crate::observe::reading::Readings;
-use crate::observe::signals::Defaults;
 use crate::observe::{Observed, SignalPlan};
 use crate::orient::trial::Turn;
 use observe::{Meter, Seen};
 
 /// What a person asks of the league; admission has checked who.
-const REQUEST: &str = "autonomy.matverse.io/request";
+pub const REQUEST: &str = "autonomy.matverse.io/request";
 /// Turns that are kept of a stage: a day of them at 15 s.
 const TURNS: usize = 6000;
 /// After a step that was done the next turn comes soon: a league's way is several steps.
@@ -179,18 +179,11 @@ fn blank(
         linf_configured: gate.spec.evidence.signals.iter().any(|s| s.name.starts_with("linf.")),
         delta_linf_min: gate.spec.growth.as_ref().map_or(0.02, |growth| growth.delta_linf_min),
         omega: gate.status.as_ref().and_then(|status| status.omega),
-        calm: calm(world, gate, now),
+        calm: world.steer.of(gate, now).is_none(),
         request,
         spec: setup.clone(),
         object,
     }
-}
-
-/// Whether effort is calm enough for a new canary; always, where nobody asks.
-fn calm(world: &World, gate: &OmegaGate, now: Timestamp) -> bool {
-    let patience = i64::from(gate.spec.interval_seconds) * 3 + 5;
-    let unrest = || world.steer.get(&gate.namespace().unwrap_or_default(), &gate.name_any(), now, patience);
-    gate.spec.steer.is_none() || unrest().is_none()
 }
 
 /// Who has paused it: the resource, or whoever paused one of the Deployments.
@@ -217,7 +210,8 @@ async fn weigh(
     let sides = [&seen.champion, &seen.challenger];
     let mut plans = Vec::new();
     for name in names {
-        plans.push(plan_of(world, gate, name)?);
+        let planned = plan_of(&world.signals, gate, name);
+        plans.push(planned.map_err(|all| TurnError::Invalid(all.iter().map(ToString::to_string).collect()))?);
     }
     let namespace = situation.object.namespace.clone();
     let read = |i: usize| {
@@ -254,15 +248,6 @@ async fn weigh(
     let earlier = champion_linf(&champion.readings);
     situation.gate = gate_of(world, gate, seen, challenger.readings, earlier, situation.now, life);
     Ok(())
-}
-
-fn plan_of(world: &World, gate: &OmegaGate, name: &str) -> Result<SignalPlan, TurnError> {
-    let evidence = &gate.spec.evidence;
-    let defaults =
-        Defaults { source: Some(&evidence.source), max_age_seconds: Some(evidence.max_age_seconds) };
-    let namespace = gate.namespace().unwrap_or_default();
-    let planned = world.signals.plan(&evidence.profile, &evidence.signals, defaults, &namespace, name);
-    planned.map_err(|errors| TurnError::Invalid(errors.iter().map(ToString::to_string).collect()))
 }
 
 async fn history(
@@ -391,17 +376,17 @@ impl Ready {
         } else if !matches!(recorded.outcome(), Some(Outcome::Unknown { .. })) {
             kept.pending = None;
         }
-        if let (Some(Outcome::Applied { resource_version, .. }), Plan::Promote { .. } | Plan::Revert(_)) =
-            (recorded.outcome(), &decision.plan)
-        {
-            life.known[0].written = resource_version.parse().ok();
-        }
-        if let (
-            Some(Outcome::Applied { resource_version, .. }),
-            Plan::Share { deployment: league::Who::Challenger, .. },
-        ) = (recorded.outcome(), &decision.plan)
-        {
-            life.known[1].written = resource_version.parse().ok();
+        if let Some(Outcome::Applied { resource_version, .. }) = recorded.outcome() {
+            let side = match &decision.plan {
+                Plan::Promote { .. }
+                | Plan::Revert(_)
+                | Plan::Share { deployment: league::Who::Champion, .. } => Some(0),
+                Plan::Share { deployment: league::Who::Challenger, .. } => Some(1),
+                Plan::Nothing | Plan::Route(_) => None,
+            };
+            if let Some(side) = side {
+                life.known[side].written = resource_version.parse().ok();
+            }
         }
         Ok(Done {
             status: kept.status(&situation, &decision),
