@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use matverse::api::gate::League;
 use matverse::decide::league::Reason;
 use matverse::simulate::chance::Chance;
-use matverse::simulate::league::{Behaviour, End, Story, run};
+use matverse::simulate::league::{Behaviour, End, Sight, Story, run};
 use noise::{Dice, Host};
 use rivals::{Effect, Ended, Said};
 use serde_json::json;
@@ -21,6 +21,8 @@ use serde_json::json;
 const RUNS: u64 = 63;
 /// Turns of a run, 15 s each: an hour.
 const TURNS: usize = 240;
+/// Bar above which a request is counted as slow, ms.
+const BAR: f64 = 75.0;
 /// Median of both sides, ms.
 const MEDIAN: f64 = 60.0;
 
@@ -65,17 +67,26 @@ fn cases() -> Vec<Case> {
     .collect()
 }
 
-const JUDGES: [&str; 5] =
-    ["league", "threshold 100 ms", "threshold 72 ms", "Mann-Whitney, 1/4 of shift", "Mann-Whitney, 10 %"];
+const JUDGES: [&str; 6] = [
+    "league",
+    "league, p95 alone",
+    "threshold 100 ms",
+    "threshold 72 ms",
+    "Mann-Whitney, 1/4 of shift",
+    "Mann-Whitney, 10 %",
+];
 
 fn judged(judge: usize, story: &Story, noise: &[(f64, f64)], seed: u64) -> Ended {
     let chance = &mut Chance::new(seed, 7);
     match judge {
-        1 => rivals::threshold(story, noise, 100.0, chance),
-        2 => rivals::threshold(story, noise, 1.2 * MEDIAN, chance),
-        3 => rivals::ranks(story, noise, Effect::Quarter, chance),
-        4 => rivals::ranks(story, noise, Effect::Tenth, chance),
+        2 => rivals::threshold(story, noise, 100.0, chance),
+        3 => rivals::threshold(story, noise, 1.2 * MEDIAN, chance),
+        4 => rivals::ranks(story, noise, Effect::Quarter, chance),
+        5 => rivals::ranks(story, noise, Effect::Tenth, chance),
         _ => {
+            let slow_ms = (judge == 0).then_some(BAR);
+            let sight = Sight { slow_ms, ..story.sight };
+            let story = &Story { sight, ..story.clone() };
             let seen = run(story, true, noise, Timestamp::UNIX_EPOCH, chance);
             let said = match seen.end {
                 End::Promoted => Said::Keep,
@@ -165,6 +176,7 @@ fn main() -> anyhow::Result<()> {
                 spec: spec.clone(),
                 interval_seconds: 15,
                 requests: 750.0,
+                sight: Sight { scatter: true, slow_ms: None },
                 champion: Behaviour::FINE,
                 challenger,
                 promoted,

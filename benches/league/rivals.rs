@@ -2,7 +2,7 @@
 //! Neither has a shadow stage, and neither looks again after the promotion.
 
 use matverse::simulate::chance::Chance;
-use matverse::simulate::league::{Story, side};
+use matverse::simulate::league::{Scraper, Story};
 
 /// What a judge made of a run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,9 +21,9 @@ pub struct Ended {
 
 /// A check of every interval: share of errors and p95 against fixed bars; the fifth failed check ends it.
 pub fn threshold(story: &Story, noise: &[(f64, f64)], p95_ms: f64, chance: &mut Chance) -> Ended {
-    let mut failed = 0;
+    let (mut failed, mut scraper) = (0, Scraper::default());
     for (turn, (_, new)) in noise.iter().take(turns(story)).enumerate() {
-        let seen = side(slice(story), &story.challenger, *new, chance);
+        let seen = scraper.side((slice(story), &story.challenger, *new), &story.sight, chance);
         let bad = seen.errors.is_none_or(|share| share > story.spec.error_max)
             || seen.latency.is_none_or(|p95| p95 > p95_ms);
         failed += u32::from(bad);
@@ -46,9 +46,11 @@ pub enum Effect {
 /// Mann–Whitney over both windows of the canary stage, 98 % confidence, on p95 and on the share of errors.
 pub fn ranks(story: &Story, noise: &[(f64, f64)], effect: Effect, chance: &mut Chance) -> Ended {
     let (mut old, mut new) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    let (mut of_old, mut of_new) = (Scraper::default(), Scraper::default());
+    let rest = story.requests - slice(story);
     for (a, b) in noise.iter().take(turns(story)) {
-        let champion = side(story.requests - slice(story), &story.champion, *a, chance);
-        let challenger = side(slice(story), &story.challenger, *b, chance);
+        let champion = of_old.side((rest, &story.champion, *a), &story.sight, chance);
+        let challenger = of_new.side((slice(story), &story.challenger, *b), &story.sight, chance);
         old.0.extend(champion.latency);
         new.0.extend(challenger.latency);
         old.1.extend(champion.errors);

@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use crate::audit::{every_decision_is_made_again, worth};
 use crate::cluster::{Load, Space, present, run, until};
+use crate::league::evolving;
 use crate::league::route::Route;
-use crate::league::{Arena, CHALLENGER, CHAMPION, CONTESTANT, Outage, reachable};
+use crate::league::{Arena, CHALLENGER, CHAMPION, CONTESTANT, Outage, evidence, reachable};
 use crate::process::{kill_leader, leader, verify};
 
-/// Stages short enough for a test; samples few enough for its load. "As good" in the tail takes 47 scrapes of two
-/// seconds at the least, and more on a machine that is busy: with its extensions the canary stage has 120.
+/// Stages short enough for a test; samples few enough for its load. "As good" takes some 500 requests, more on a
+/// machine that is busy: the canary stage has 400 of them, and 1,200 with its extensions.
 const SHORT: &str = "    shadowSeconds: 12\n    canarySeconds: 80\n    rollbackWindowSeconds: 30\n    weight: 0.2\n    \
                      minSamplesShadow: 60\n    minSamplesCanary: 60\n    p95Ms: 150";
 const METHODS: &str = "GET:3,POST:1";
@@ -218,9 +219,10 @@ fn by_share() {
     let _load = Load::start(30089, LOAD);
     space.apply(&format!(
         "apiVersion: matverse.io/v1alpha1\nkind: OmegaGate\nmetadata: {{name: {CHAMPION}}}\nspec:\n  \
-         targetRef: {{name: {CHAMPION}}}\n  intervalSeconds: 2\n  evidence: {{profile: demo, minSamples: 5}}\n  \
+         targetRef: {{name: {CHAMPION}}}\n  intervalSeconds: 2\n{}\n  \
          league:\n    champion: {{deployment: {CHAMPION}, service: both, port: 80}}\n    \
-         challenger: {{deployment: {CHALLENGER}, service: both, port: 80}}\n{SHORT}\n"
+         challenger: {{deployment: {CHALLENGER}, service: both, port: 80}}\n{SHORT}\n",
+        evidence()
     ));
     let stage = || space.get("og/web")["status"]["league"]["stage"].as_str().unwrap_or_default().to_owned();
     until(60, "the canary stage", || (stage() == "Canary").then_some(()));
@@ -237,6 +239,19 @@ fn by_share() {
     let (champion, challenger) = (image(CHAMPION), image(CHALLENGER));
     assert_eq!(champion.0 == challenger.0, end == "Promoted", "{}", space.get("og/web")["status"]["league"]);
     assert_eq!((champion.1, challenger.1), (json!(CHAMPION), json!(CHALLENGER)));
+}
+
+/// Candidates of `matverse evolve`.
+fn evolved() {
+    let arena = begin("e2e-league-evolve", "v1", &[]);
+    evolving::evolved(&arena, SHORT);
+}
+
+/// Soft-steer.
+fn steered() {
+    let arena = begin("e2e-league-steer", "v2", &[("NOTE", "next")]);
+    let canary = SHORT.replace("canarySeconds: 80", "canarySeconds: 3600");
+    evolving::steered(&arena, &canary);
 }
 
 fn side_by_side(all: &[(&str, fn())]) {
@@ -259,8 +274,14 @@ fn good_ones_are_promoted_and_bad_ones_never_reach_more_than_their_slice() {
         ("edited", edited),
         ("deleted", deleted),
         ("deleted later", deleted_later),
+        ("steered", steered),
     ]);
-    side_by_side(&[("good", good as fn()), ("bad later", bad_later), ("by share", by_share)]);
+    side_by_side(&[
+        ("good", good as fn()),
+        ("bad later", bad_later),
+        ("by share", by_share),
+        ("evolved", evolved),
+    ]);
     until(30, "the ledger verifies", || verify().ok());
     every_decision_is_made_again();
 }

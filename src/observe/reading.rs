@@ -28,6 +28,8 @@ impl SignalName {
     pub const THROUGHPUT: Self = Self(Cow::Borrowed("throughput"));
     /// Share of failed requests.
     pub const ERRORS: Self = Self(Cow::Borrowed("errors"));
+    /// Share of requests slower than a bar that its query sets.
+    pub const SLOW: Self = Self(Cow::Borrowed("slow"));
     /// Antifragility, 0…2.
     pub const BETA: Self = Self(Cow::Borrowed("beta"));
 

@@ -63,14 +63,14 @@ pub fn seconds(at: Timestamp) -> f64 {
     at.as_millisecond() as f64 / 1000.0
 }
 
-/// No latency and no errors to speak of, because nothing is asked: that is idle, not missing.
+/// No latency, no errors and no slow requests to speak of, because nothing is asked: that is idle, not missing.
 /// `silent` names the signals whose source had nothing to measure.
 pub fn idle(readings: &mut Readings, silent: &BTreeSet<SignalName>) {
     let quiet = readings.get(&SignalName::THROUGHPUT).and_then(Reading::fresh).is_some_and(|(v, _)| v == 0.0);
     if !quiet {
         return;
     }
-    for name in [SignalName::LATENCY, SignalName::ERRORS] {
+    for name in [SignalName::LATENCY, SignalName::ERRORS, SignalName::SLOW] {
         if silent.contains(&name)
             && let Some(reading) = readings.get_mut(&name)
             && matches!(reading, Reading::Missing | Reading::NotFinite)
@@ -83,7 +83,7 @@ pub fn idle(readings: &mut Readings, silent: &BTreeSet<SignalName>) {
 /// The range of a signal where nobody gave another: (min, max).
 fn range(name: &str) -> (f64, f64) {
     match name {
-        "omega" | "psi" | "cvar" | "errors" | "ece" | "fairness" | "consent" => (0.0, 1.0),
+        "omega" | "psi" | "cvar" | "errors" | "slow" | "ece" | "fairness" | "consent" => (0.0, 1.0),
         "cpu" => (0.0, 10.0),
         "latency" => (0.0, 3.6e6),
         "throughput" | "ecoKg" | "rho" => (0.0, f64::MAX),

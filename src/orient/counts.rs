@@ -33,13 +33,21 @@ pub struct Coins {
     /// Per bet: what ln wealth gains by an event of the challenger, and by one of the baseline.
     gains: [(f64, f64); ABOVE.len()],
     wealth: [f64; ABOVE.len()],
+    /// What ln wealth of a bet gains at most by one look.
+    most: f64,
 }
 
 impl Coins {
     /// `ratio` = p₀/(1−p₀), above 0: how many times the baseline's rate is still allowed.
     #[must_use]
     pub fn new(ratio: f64) -> Self {
-        Self { gains: gains(ratio), wealth: [0.0; ABOVE.len()] }
+        Self { gains: gains(ratio), wealth: [0.0; ABOVE.len()], most: f64::INFINITY }
+    }
+
+    /// The same, of which one look may raise the wealth of a bet by this factor at most.
+    #[must_use]
+    pub fn gaining(self, factor: f64) -> Self {
+        Self { most: libm::log(factor), ..self }
     }
 
     /// Takes in the events of one look. Counts that are negative or not finite are no look.
@@ -48,7 +56,7 @@ impl Coins {
             return;
         }
         for (wealth, (own, other)) in self.wealth.iter_mut().zip(self.gains) {
-            *wealth = (*wealth + challenger * own + baseline * other).min(RICH);
+            *wealth = (*wealth + (challenger * own + baseline * other).min(self.most)).min(RICH);
         }
     }
 

@@ -20,6 +20,7 @@ pub mod omega;
 pub mod original;
 pub mod outcomes;
 pub mod paired;
+pub mod proportions;
 pub mod queue;
 pub mod ready;
 pub mod sequential;

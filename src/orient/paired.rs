@@ -35,8 +35,12 @@ const RICH: f64 = 1e290;
 const AT_ONCE: f64 = 0.85;
 /// Pairs before a 95 % point means anything.
 const TAIL_AFTER: u32 = 20;
-/// Largest share of a challenger beyond the baseline's 95 % point that is still in bounds, and the share expected.
-const TAIL_BOUNDS: (f64, f64) = (0.15, 0.05);
+/// Pairs before the watch on the tail begins.
+const WATCH_AFTER: u32 = 10;
+/// Largest share of a challenger beyond the baseline's 95 % point that is still in bounds.
+const TAIL_BOUND: f64 = 0.15;
+/// Shares that are expected: an equal's, and with a margin that is wide beside the noise.
+const TAIL_EXPECTED: [f64; 2] = [0.05, 0.005];
 /// Most pairs that are passed over between two bets.
 const SPARSEST: f64 = 40.0;
 
@@ -97,15 +101,20 @@ enum Bet {
     Tail(usize),
 }
 
-/// Weight of each bet; the sum is 1.
-const BETS: [(f64, Bet); 6] = [
-    (0.215, Bet::Constant(0.5)),
-    (0.215, Bet::Constant(0.9)),
-    (0.215, Bet::Growing { cap: 0.6, slope: 0.9 }),
-    (0.215, Bet::Growing { cap: 0.9, slope: 0.75 }),
-    (0.07, Bet::Tail(0)),
-    (0.07, Bet::Tail(1)),
+const BETS: [Bet; 7] = [
+    Bet::Constant(0.2),
+    Bet::Constant(0.5),
+    Bet::Constant(0.9),
+    Bet::Growing { cap: 0.6, slope: 0.9 },
+    Bet::Growing { cap: 0.9, slope: 0.75 },
+    Bet::Tail(0),
+    Bet::Tail(1),
 ];
+/// Weights of bets; the sum is 1.
+type Weights = [f64; BETS.len()];
+const ALL: Weights = [0.0, 0.215, 0.215, 0.215, 0.215, 0.07, 0.07];
+/// On the sign alone; a small stake is for noise that is wide beside the margin.
+const SIGN: Weights = [0.34, 0.33, 0.33, 0.0, 0.0, 0.0, 0.0];
 /// Stake on a pair of which one alone is in the tail.
 const TAIL_STAKE: f64 = 0.9;
 /// Points of the tail: the baseline's p95, and this many times its distance from the median farther out. Of a
@@ -128,8 +137,9 @@ impl Bet {
 }
 
 /// One gambler on the sign of the excess.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Gambler {
+    weights: Weights,
     wealth: [f64; BETS.len()],
     sizes: Sorted,
     looks: u32,
@@ -138,6 +148,10 @@ struct Gambler {
 }
 
 impl Gambler {
+    fn new(weights: Weights) -> Self {
+        Self { weights, wealth: [0.0; BETS.len()], sizes: Sorted::default(), looks: 0, waiting: 0.0 }
+    }
+
     fn push(&mut self, excess: f64, beyond: Beyond) {
         self.looks = self.looks.saturating_add(1);
         let k = f64::from(self.looks);
@@ -150,13 +164,13 @@ impl Gambler {
         let scale = if self.looks < 3 { typical.max(size) } else { typical };
         let z = if scale > 0.0 { size / scale } else { 0.0 };
         let sign = if size > 0.0 { excess.signum() } else { 0.0 };
-        for (wealth, (_, bet)) in self.wealth.iter_mut().zip(BETS) {
+        for (wealth, bet) in self.wealth.iter_mut().zip(BETS) {
             *wealth = ((*wealth + start) * (1.0 + bet.stake(sign, z, beyond))).min(RICH);
         }
     }
 
     fn value(&self) -> f64 {
-        let all: f64 = self.wealth.iter().zip(BETS).map(|(wealth, (weight, _))| weight * wealth).sum();
+        let all: f64 = self.wealth.iter().zip(self.weights).map(|(wealth, weight)| weight * wealth).sum();
         if self.looks == 0 { 1.0 } else { all + self.waiting }
     }
 }
@@ -204,11 +218,12 @@ impl Persistence {
 #[derive(Clone, Debug)]
 pub struct Paired {
     margin: Margin,
+    spread: f64,
     sign: f64,
     worse: Gambler,
     not_worse: Gambler,
-    /// ln of the e-value against "more than 15 % lie beyond the baseline's 95 % point".
-    tail: f64,
+    /// ln of the e-values against "more than 15 % lie beyond the baseline's 95 % point", one for each expected share.
+    tail: [f64; TAIL_EXPECTED.len()],
     baseline: Sorted,
     persistence: Persistence,
     looks: u32,
@@ -218,12 +233,25 @@ impl Paired {
     /// No pairs yet. `sign` is +1 where more is worse, −1 where less is.
     #[must_use]
     pub fn new(margin: Margin, sign: f64) -> Self {
+        Self::betting(ALL, margin, sign)
+    }
+
+    /// The same of values whose noise is not of one size, as the p95 of few requests beside that of many. Such a pair
+    /// cannot come the other way round; what is left is the sign about the median, so only that is bet on. `spread`
+    /// is how many times wider the challenger's noise is, and its tail may be so much longer.
+    #[must_use]
+    pub fn unlike(margin: Margin, sign: f64, spread: f64) -> Self {
+        Self { spread, ..Self::betting(SIGN, margin, sign) }
+    }
+
+    fn betting(weights: Weights, margin: Margin, sign: f64) -> Self {
         Self {
             margin,
+            spread: 1.0,
             sign,
-            worse: Gambler::default(),
-            not_worse: Gambler::default(),
-            tail: 0.0,
+            worse: Gambler::new(weights),
+            not_worse: Gambler::new(weights),
+            tail: [0.0; TAIL_EXPECTED.len()],
             baseline: Sorted::default(),
             persistence: Persistence::default(),
             looks: 0,
@@ -237,13 +265,16 @@ impl Paired {
         }
         self.looks = self.looks.saturating_add(1);
         let (a, b) = (self.sign * baseline, self.sign * challenger);
-        if self.looks > TAIL_AFTER
-            && let Some(point) = self.baseline.quantile(0.95)
+        if self.looks > WATCH_AFTER
+            && let Some((middle, high)) = self.baseline.quantile(0.5).zip(self.baseline.quantile(0.95))
         {
-            let (most, expected) = TAIL_BOUNDS;
+            let point = middle + self.spread * (high - middle);
             let beyond = b > point + self.margin.of(point);
-            let (under, over) = if beyond { (most, expected) } else { (1.0 - most, 1.0 - expected) };
-            self.tail = (self.tail + libm::log(over / under)).min(600.0);
+            for (tail, expected) in self.tail.iter_mut().zip(TAIL_EXPECTED) {
+                let ratio =
+                    if beyond { expected / TAIL_BOUND } else { (1.0 - expected) / (1.0 - TAIL_BOUND) };
+                *tail = (*tail + libm::log(ratio)).min(600.0);
+            }
         }
         let beyond = self.beyond(a, b);
         let side = self.baseline.quantile(0.5).map_or(0.0, |m| f64::from(i8::from(a > m) - i8::from(a < m)));
@@ -272,7 +303,8 @@ impl Paired {
     /// tail": of the latter the smaller of both, since both must hold.
     #[must_use]
     pub fn values(&self) -> (f64, f64) {
-        (self.worse.value(), self.not_worse.value().min(libm::exp(self.tail)))
+        let tail = self.tail.map(libm::exp).iter().sum::<f64>() / TAIL_EXPECTED.len() as f64;
+        (self.worse.value(), self.not_worse.value().min(tail))
     }
 
     /// The same without the tail: whether the challenger is typically worse, or typically not.

@@ -5,16 +5,16 @@
 //!                               └► pairs of p95 (and the tail) ► e ≥ 2/α ┴► verdict of each signal
 //! ```
 //!
-//! A sample is a request for errors, a scrape for latency. What is `None` was not fresh: such a turn says nothing of
+//! A sample is a request for shares, a scrape for the p95. What is `None` was not fresh: such a turn says nothing of
 //! that signal, and the stage goes on.
 //!
-//! **Errors.** "Worse" is: more often than the champion by more than the margin, *and* more often than one in 500. Its
-//! null is the union of "not more often than the champion" (conditional on the failures of both, [`Coins`], exposed to
-//! as many requests as each side had) and "at most one in 500", so its e-value is the smaller of the two. "Not worse"
-//! is: by less than one in 100 more often. Its e-value is the mean of two: "fewer than one in 100 at all", which
-//! decides soon where nothing fails, and a likelihood ratio over both shares ([`closeness`]).
+//! **Errors.** Counts of failed requests of both sides: [`Proportions`].
 //!
-//! **Latency.** Pairs of p95 that arrived in one turn, typically and in the tail: [`Paired`].
+//! **Latency.** Pairs of p95 that arrived in one turn, typically and in the tail: [`Paired`]. The p95 of few requests
+//! scatters more than that of many: where the challenger has less than half of the champion's traffic, only the sign of
+//! a difference is bet on, and its tail may be longer by what the traffic explains. Where slow requests are counted,
+//! these are compared as errors are, whatever the traffic: "worse" is the mean of both e-values, and "not worse" asks
+//! the counts about the tail instead of the pairs; about all of it, where the bar lies near the champion's p95.
 //!
 //! **α.** `Worse` of either signal ends a league, so each has α/2. A promotion needs both to be not worse; if one is
 //! worse, that one must be mistaken, so each has the whole α (an intersection–union test).
@@ -25,19 +25,24 @@ use serde::{Deserialize, Serialize};
 use super::Verdict;
 use super::counts::Coins;
 use super::paired::{Margin, Paired};
+use super::proportions::{Bars, Counts, Proportions, odds};
 use super::sequential::Sequential;
 use super::special::upper_quantile;
 
-/// A challenger that fails at most this often is not worse in its errors, whatever the champion does.
-const RARE: f64 = 0.002;
-/// A share of errors that is higher by this counts as equal for a promotion.
-const EQUAL_ERRORS: f64 = 0.01;
+/// Errors: one in 500 is rare, one in 100 more is equal.
+const ERRORS: Bars = Bars { rare: 0.002, equal: 0.01, gain: f64::INFINITY };
+/// Slow requests come in bursts, so one turn proves no more than a coin does.
+const SLOW: Bars = Bars { rare: 0.01, equal: 0.025, gain: 2.0 };
+/// Part of the challenger's requests that must be known as slow or not for the counts to speak of the tail.
+const MOST: f64 = 0.5;
+/// A bar that the champion passes this often lies near its p95: what moves the p95 then moves the counts as well.
+const NEAR: f64 = 0.02;
+/// Noise that is wider by this at most counts as of one size.
+const ALIKE: f64 = 1.5;
 /// A p95 that is higher by this, ms, counts as equal.
 const EQUAL_MS: f64 = 1.0;
 /// Turns that count as recent.
 const RECENT: usize = 3;
-/// ln of an e-value is not counted beyond this.
-const RICH: f64 = 600.0;
 
 /// What one turn showed of both sides.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +69,9 @@ pub struct Side {
     /// p95, ms.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<f64>,
+    /// Share of them that were slower than a bar, 0…1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow: Option<f64>,
     /// L∞, 0…1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linf: Option<f64>,
@@ -120,6 +128,9 @@ pub struct Seen {
     /// Smallest p95 of the last three scrapes, ms; `None` before there are three.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub least_recent_latency: Option<f64>,
+    /// Share of slow requests, of those of which it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow: Option<f64>,
     /// Mean L∞.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linf: Option<f64>,
@@ -163,10 +174,14 @@ impl Default for Weighed {
 pub fn weigh(turns: &[Turn], margin: f64, alpha: f64) -> Evidence {
     let mut found = Evidence::default();
     let (mut champion, mut challenger) = (Tally::default(), Tally::default());
-    let mut failures = Failures::default();
-    let mut pairs = Paired::new(Margin { relative: margin, absolute: EQUAL_MS }, 1.0);
+    let (mut failures, mut slow) = (Proportions::new(ERRORS), Proportions::new(SLOW));
+    let equal = Margin { relative: margin, absolute: EQUAL_MS };
+    let spread = spread(turns);
+    let mut pairs =
+        if spread <= ALIKE { Paired::new(equal, 1.0) } else { Paired::unlike(equal, 1.0, spread) };
     let (mut errors, mut latency) = (Course::default(), Course::default());
     let mut gains = Mean::default();
+    let counted = turns.iter().any(|turn| turn.champion.slow.is_some() && turn.challenger.slow.is_some());
     for turn in in_order(turns) {
         found.from = found.from.or(Some(turn.at));
         found.to = Some(turn.at);
@@ -176,11 +191,19 @@ pub fn weigh(turns: &[Turn], margin: f64, alpha: f64) -> Evidence {
             failures.push(old, new, margin);
             errors.look(failures.worse(), new.requests);
         }
-        if let (Some(old), Some(new)) = (old.latency, new.latency) {
+        if let (Some(old), Some(new)) = (old.slow, new.slow) {
+            slow.push(old, new, margin);
+        }
+        let pair = old.latency.zip(new.latency);
+        if let Some((old, new)) = pair {
             found.scrapes = found.scrapes.saturating_add(1);
             pairs.push(old, new);
-            latency.look(pairs.values().0, 1.0);
         }
+        let worse = pairs.values().0;
+        latency.look(
+            if counted { 0.5 * (worse + slow.worse()) } else { worse },
+            f64::from(u8::from(pair.is_some())),
+        );
         if let (Some(old), Some(new)) = (old.linf, new.linf) {
             gains.push(new - old);
         }
@@ -188,7 +211,14 @@ pub fn weigh(turns: &[Turn], margin: f64, alpha: f64) -> Evidence {
     found.champion = champion.seen();
     found.challenger = challenger.seen();
     found.errors = errors.weighed(failures.not_worse(), 2.0 / alpha, 1.0 / alpha);
-    found.latency = latency.weighed(pairs.values().1, 2.0 / alpha, 1.0 / alpha);
+    let covers = slow.requests() > 0.0 && slow.requests() >= MOST * found.challenger.requests;
+    let near = found.champion.slow.is_some_and(|share| share >= NEAR);
+    let not_worse = match (covers, near) {
+        (true, true) => slow.not_worse(),
+        (true, false) => pairs.typical().1.min(slow.not_worse()),
+        (false, _) => pairs.values().1,
+    };
+    found.latency = latency.weighed(not_worse, 2.0 / alpha, 1.0 / alpha);
     found.delta_linf = gains.value();
     found
 }
@@ -206,7 +236,7 @@ pub fn weigh_after(turns: &[Turn], before: &Seen, margin: f64, alpha: f64) -> Ev
         (high.max(equal), equal)
     });
     let usual = before.errors.map(|share| (1.0 + margin) * most(share, before.requests, alpha / 4.0));
-    let mut failed = Coins::new(odds(usual.unwrap_or(1.0).max(RARE)));
+    let mut failed = Coins::new(odds(usual.unwrap_or(1.0).max(ERRORS.rare)));
     let mut slow = Sequential::default();
     let (mut errors, mut latency) = (Course::default(), Course::default());
     for turn in in_order(turns) {
@@ -216,7 +246,7 @@ pub fn weigh_after(turns: &[Turn], before: &Seen, margin: f64, alpha: f64) -> Ev
         if let Some(new) = new.counts
             && usual.is_some()
         {
-            failed.push(new.requests - new.failed, new.failed);
+            failed.push(new.requests - new.bad, new.bad);
             errors.look(failed.value(), new.requests);
         }
         if let Some(new) = new.latency {
@@ -233,6 +263,13 @@ pub fn weigh_after(turns: &[Turn], before: &Seen, margin: f64, alpha: f64) -> Ev
     found
 }
 
+/// How many times wider the error of the challenger's quantiles is, at least 1: the root of the ratio of the traffic.
+fn spread(turns: &[Turn]) -> f64 {
+    let sum = |of: fn(&Turn) -> Option<f64>| turns.iter().filter_map(of).filter(|n| *n > 0.0).sum::<f64>();
+    let (old, new) = (sum(|turn| turn.champion.requests), sum(|turn| turn.challenger.requests));
+    if new > 0.0 { (old / new).sqrt().max(1.0) } else { 1.0 }
+}
+
 /// The turns in the order of time, each time once: a turn that is seen twice tells nothing new.
 fn in_order(turns: &[Turn]) -> impl Iterator<Item = &Turn> {
     let mut last = None;
@@ -245,21 +282,11 @@ fn in_order(turns: &[Turn]) -> impl Iterator<Item = &Turn> {
     })
 }
 
-fn odds(share: f64) -> f64 {
-    share / (1.0 - share.min(1.0 - 1e-9))
-}
-
-/// Requests of one turn, and how many of them failed.
-#[derive(Clone, Copy, Debug)]
-struct Counts {
-    requests: f64,
-    failed: f64,
-}
-
 /// What of one turn of one side may be believed.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken {
     counts: Option<Counts>,
+    slow: Option<Counts>,
     latency: Option<f64>,
     linf: Option<f64>,
 }
@@ -285,6 +312,7 @@ impl Mean {
 #[derive(Clone, Debug, Default)]
 struct Tally {
     counts: Vec<Counts>,
+    slow: Vec<Counts>,
     latencies: Vec<f64>,
     linf: Mean,
     seen: Seen,
@@ -299,11 +327,12 @@ impl Tally {
         let latency = good(side.latency, f64::MAX);
         let linf = good(side.linf, 1.0);
         // No requests have no share of errors, and need none.
-        let counts = match (requests, share) {
-            (Some(requests), Some(share)) => Some(Counts { requests, failed: share * requests }),
-            _ => None,
+        let count = |share: Option<f64>| {
+            requests.zip(share).map(|(requests, share)| Counts { requests, bad: share * requests })
         };
+        let (counts, slow) = (count(share), count(good(side.slow, 1.0)));
         self.counts.extend(counts);
+        self.slow.extend(slow);
         self.latencies.extend(latency);
         if let Some(linf) = linf {
             self.linf.push(linf);
@@ -319,14 +348,14 @@ impl Tally {
                 *time = Some(at);
             }
         }
-        Taken { counts, latency, linf }
+        Taken { counts, slow, latency, linf }
     }
 
     fn seen(self) -> Seen {
         let share = |counts: &[Counts]| {
             let requests: f64 = counts.iter().map(|c| c.requests).sum();
-            let failed: f64 = counts.iter().map(|c| c.failed).sum();
-            (requests, (requests > 0.0).then(|| failed / requests))
+            let bad: f64 = counts.iter().map(|c| c.bad).sum();
+            (requests, (requests > 0.0).then(|| bad / requests))
         };
         let (requests, errors) = share(&self.counts);
         let (recent_requests, recent_errors) = share(last(&self.counts));
@@ -344,6 +373,7 @@ impl Tally {
             typical_latency: sorted.get(sorted.len() / 2).copied(),
             high_latency: upper_quantile(&sorted, 0.9),
             least_recent_latency: least,
+            slow: share(&self.slow).1,
             linf: self.linf.value(),
             ..self.seen
         }
@@ -383,84 +413,6 @@ impl Course {
         };
         Weighed { verdict, e_worse: self.worse, e_not_worse, looks: self.looks as u32 }
     }
-}
-
-/// The e-processes over failed requests of both sides.
-#[derive(Clone, Debug)]
-struct Failures {
-    /// Against "not more often than the champion".
-    more: Coins,
-    /// Against "at most one in 500".
-    often: Coins,
-    old: Counts,
-    new: Counts,
-}
-
-impl Default for Failures {
-    fn default() -> Self {
-        let none = Counts { requests: 0.0, failed: 0.0 };
-        Self { more: Coins::new(1.0), often: Coins::new(odds(RARE)), old: none, new: none }
-    }
-}
-
-impl Failures {
-    fn push(&mut self, old: Counts, new: Counts, margin: f64) {
-        if new.requests > 0.0 {
-            self.often.push(new.requests - new.failed, new.failed);
-            if old.requests > 0.0 {
-                self.more.push_at((1.0 + margin) * new.requests / old.requests, old.failed, new.failed);
-            }
-        }
-        for (sum, counts) in [(&mut self.old, old), (&mut self.new, new)] {
-            sum.requests += counts.requests;
-            sum.failed += counts.failed;
-        }
-    }
-
-    fn worse(&self) -> f64 {
-        self.more.value().min(self.often.value())
-    }
-
-    fn not_worse(&self) -> f64 {
-        0.5 * (fewness(self.new) + closeness(self.old, self.new))
-    }
-}
-
-/// e-value against "at least one in 100 fails": the likelihood ratio of two smaller shares.
-fn fewness(new: Counts) -> f64 {
-    let ratio = |p: f64| {
-        let own = new.failed * libm::log(p / EQUAL_ERRORS);
-        let rest = (new.requests - new.failed) * libm::log((1.0 - p) / (1.0 - EQUAL_ERRORS));
-        libm::exp((own + rest).min(RICH))
-    };
-    0.5 * (ratio(0.05 * EQUAL_ERRORS) + ratio(0.3 * EQUAL_ERRORS))
-}
-
-/// e-value against "the challenger's share of errors p + d, d one in 100 or more": the likelihood of one share for both
-/// (mixed over it with Jeffreys' prior, in closed form) over the largest that the null can give.
-///
-/// Source: Wasserman, Ramdas & Balakrishnan 2020, "Universal inference".
-fn closeness(old: Counts, new: Counts) -> f64 {
-    let (failed, fine) = (old.failed + new.failed, old.requests + new.requests - old.failed - new.failed);
-    let beta = |a: f64, b: f64| libm::lgamma(a) + libm::lgamma(b) - libm::lgamma(a + b);
-    let one = beta(failed + 0.5, fine + 0.5) - beta(0.5, 0.5);
-    let log = |count: f64, p: f64| if count > 0.0 { count * libm::log(p) } else { 0.0 };
-    let of = |counts: Counts, p: f64| log(counts.failed, p) + log(counts.requests - counts.failed, 1.0 - p);
-    // Inside the null both likelihoods are concave in the champion's share; the challenger's may lie higher still.
-    let best_new = |p: f64| {
-        let own = if new.requests > 0.0 { new.failed / new.requests } else { 0.0 };
-        of(new, own.max(p + EQUAL_ERRORS))
-    };
-    let (mut low, mut high) = (0.0, 1.0 - EQUAL_ERRORS);
-    for _ in 0..60 {
-        let third = (high - low) / 3.0;
-        let (a, b) = (low + third, high - third);
-        if of(old, a) + best_new(a) < of(old, b) + best_new(b) { low = a } else { high = b }
-    }
-    let middle = 0.5 * (low + high);
-    let edges = [0.0, middle, 1.0 - EQUAL_ERRORS].map(|p| of(old, p) + best_new(p));
-    let null = edges.into_iter().fold(f64::NEG_INFINITY, f64::max);
-    libm::exp((one - null).min(RICH))
 }
 
 /// The largest share that `requests` with this share of failures leave possible with probability `delta`: where

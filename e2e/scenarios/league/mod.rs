@@ -6,9 +6,7 @@
 //!                   └─ weight ─► web-next-<hash>-…   (and what was a mirror's copy)
 //! ```
 
-// What waits for the operator's side of the league is called by no test yet.
-#![allow(dead_code)]
-
+pub mod evolving;
 pub mod route;
 pub mod traffic;
 
@@ -19,6 +17,17 @@ use serde_json::Value;
 use crate::cluster::{Space, ours, present, try_ours, until};
 use route::{Route, Watched};
 use traffic::{Counts, Traffic};
+
+/// Requests slower than 75 ms, a bucket a little above what is usual here.
+const SLOW: &str = r#"1 - sum(rate(http_server_request_duration_seconds_bucket{namespace="$namespace",pod=~"$name-$podTemplateHash-[a-z0-9]{5}",le="0.075"}[15s])) / sum(rate(http_server_request_duration_seconds_count{namespace="$namespace",pod=~"$name-$podTemplateHash-[a-z0-9]{5}"}[15s]))"#;
+
+/// A gate's evidence, with slow requests counted.
+pub fn evidence() -> String {
+    format!(
+        "  evidence:\n    profile: demo\n    minSamples: 5\n    maxAgeSeconds: 15\n    \
+         signals: [{{name: slow, query: '{SLOW}', maxAgeSeconds: 15}}]"
+    )
+}
 
 /// Held while the gateway is asked for.
 static BRINGING_UP: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -95,10 +104,11 @@ impl Arena {
     pub fn gate(&self, spec: &str, league: &str) {
         self.space.apply(&format!(
             "apiVersion: matverse.io/v1alpha1\nkind: OmegaGate\nmetadata: {{name: {CHAMPION}}}\nspec:\n  \
-             targetRef: {{name: {CHAMPION}}}\n  intervalSeconds: 2\n  evidence: {{profile: demo, minSamples: 5, maxAgeSeconds: 15}}\n{spec}\n  league:\n    \
+             targetRef: {{name: {CHAMPION}}}\n  intervalSeconds: 2\n{}\n{spec}\n  league:\n    \
              champion: {{deployment: {CHAMPION}, service: {CHAMPION}, port: 80}}\n    \
              challenger: {{deployment: {CHALLENGER}, service: {CHALLENGER}, port: 80}}\n    \
-             routeRef: {{name: {CHAMPION}}}\n{league}\n"
+             routeRef: {{name: {CHAMPION}}}\n{league}\n",
+            evidence()
         ));
     }
 

@@ -18,7 +18,7 @@ fn stage(of: impl Fn(usize) -> Side) -> Story {
         requests: Some(requests),
         errors: Some(0.0),
         latency: Some(60.0 + (n % 5) as f64),
-        linf: None,
+        ..Side::default()
     };
     Story::canary().with(|s| {
         s.linf_configured = false;
@@ -31,7 +31,12 @@ fn stage(of: impl Fn(usize) -> Side) -> Story {
 }
 
 fn fine(n: usize) -> Side {
-    Side { requests: Some(40.0), errors: Some(0.0), latency: Some(60.0 + ((n + 2) % 5) as f64), linf: None }
+    Side {
+        requests: Some(40.0),
+        errors: Some(0.0),
+        latency: Some(60.0 + ((n + 2) % 5) as f64),
+        ..Side::default()
+    }
 }
 
 #[test]

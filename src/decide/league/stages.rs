@@ -384,7 +384,11 @@ fn growth_and_verdict(draft: &mut Draft<'_>) -> Result<(), Trouble> {
     }
     for (name, weighed) in [("errors", &evidence.errors), ("latency", &evidence.latency)] {
         if weighed.verdict != Verdict::NotWorse {
-            let text = format!("{name} are not shown to be as good: e-value {}", short(weighed.e_not_worse));
+            let mut text =
+                format!("{name} are not shown to be as good: e-value {}", short(weighed.e_not_worse));
+            if name == "latency" && challenger.slow.is_none() {
+                text += "; slow requests are not counted: with the signal slow fewer are enough";
+            }
             draft.wait("Verdict", &text);
             return Err(Trouble::Short(Reason::Undecided, text));
         }
@@ -458,8 +462,9 @@ fn timed(draft: &mut Draft<'_>, seconds: u32, found: Result<(), Trouble>) -> Opt
 pub(super) fn numbers(s: &Situation) -> String {
     let of = |seen: &Seen| {
         let known = |value: Option<f64>| value.map_or("unknown".to_owned(), short);
+        let slow = seen.slow.map_or(String::new(), |share| format!(", {} slow", short(share)));
         format!(
-            "{} requests, {} failed, p95 {} ms",
+            "{} requests, {} failed{slow}, p95 {} ms",
             short(seen.requests),
             known(seen.errors),
             known(seen.typical_latency)

@@ -42,6 +42,7 @@ fn seen(requests: f64) -> Seen {
         typical_latency: Some(60.0),
         high_latency: Some(64.0),
         least_recent_latency: Some(59.0),
+        slow: None,
         linf: Some(0.6),
         requests_at: Some(at(0)),
         errors_at: Some(at(0)),

@@ -254,6 +254,7 @@ impl Meter {
             requests,
             errors: self.sample(readings, &SignalName::ERRORS).map(|(value, _)| value),
             latency: self.sample(readings, &SignalName::LATENCY).map(|(value, _)| value),
+            slow: self.sample(readings, &SignalName::SLOW).map(|(value, _)| value),
             linf: self.linf(readings),
         }
     }

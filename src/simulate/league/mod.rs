@@ -8,6 +8,8 @@
 
 pub mod town;
 
+use std::collections::VecDeque;
+
 use jiff::Timestamp;
 
 use super::chance::Chance;
@@ -50,6 +52,8 @@ pub struct Story {
     pub interval_seconds: u32,
     /// Requests of all users in a turn.
     pub requests: f64,
+    /// How well they are seen.
+    pub sight: Sight,
     /// The champion's template.
     pub champion: Behaviour,
     /// The challenger's template.
@@ -73,8 +77,60 @@ pub fn side(requests: f64, behaviour: &Behaviour, noise: f64, chance: &mut Chanc
         requests: Some(requests),
         errors: Some(failed / requests),
         latency: Some(behaviour.latency(noise)),
-        linf: None,
+        ..Side::default()
     }
+}
+
+/// What a scraper sees of one side beside [`side`]: a p95 of few requests scatters, and slow ones may be counted.
+#[derive(Clone, Debug, Default)]
+pub struct Scraper {
+    requests: VecDeque<f64>,
+    errors: VecDeque<f64>,
+}
+
+/// Turns that the window of a p95 spans.
+const WINDOW: usize = 4;
+
+impl Scraper {
+    /// One turn. The tail of the latencies is exponential with the p95 that the noise and the template make: of `n`
+    /// requests the share below it is .95 with an error of variance .95·.05/n, of which each turn of the window
+    /// brings its part.
+    pub fn side(
+        &mut self,
+        (requests, behaviour, noise): (f64, &Behaviour, f64),
+        sight: &Sight,
+        chance: &mut Chance,
+    ) -> Side {
+        let mut seen = side(requests, behaviour, noise, chance);
+        let Some(p95) = seen.latency else { return seen };
+        if sight.scatter {
+            for (window, value) in
+                [(&mut self.requests, requests), (&mut self.errors, chance.normal() * requests.sqrt())]
+            {
+                window.truncate(WINDOW - 1);
+                window.push_front(value);
+            }
+            let n: f64 = self.requests.iter().sum();
+            let error = (0.95_f64 * 0.05).sqrt() * self.errors.iter().sum::<f64>() / n;
+            let below = (0.95 + error).clamp(0.05, 1.0 - 0.5 / n);
+            seen.latency = Some(p95 * libm::log(1.0 - below) / libm::log(0.05));
+        }
+        if let Some(bar) = sight.slow_ms {
+            let chance_of_slow = libm::pow(0.05, bar / p95);
+            let slow = (0..requests as u32).filter(|_| chance.uniform() < chance_of_slow).count();
+            seen.slow = Some(slow as f64 / requests);
+        }
+        seen
+    }
+}
+
+/// How well requests are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Sight {
+    /// Whether a p95 scatters as the requests behind it are few.
+    pub scatter: bool,
+    /// The bar above which a request is counted as slow, ms; `None`: they are not counted.
+    pub slow_ms: Option<f64>,
 }
 
 /// A league under way.
@@ -191,6 +247,7 @@ pub fn run(
 ) -> Outcome {
     let mut player = Player::new(Town::new(start, 20, by_route), story.spec.clone(), story.interval_seconds);
     let (mut reached, mut end, mut seconds) = (0.0, None, 0.0);
+    let mut scrapers = [Scraper::default(), Scraper::default()];
     for (turn, (old, new)) in (1_u32..).zip(noise) {
         player.town.pass(story.interval_seconds);
         let promoted = player.town.champion.as_ref().is_some_and(|champion| champion.template == "new");
@@ -202,8 +259,11 @@ pub fn run(
             continue;
         }
         let at = player.town.now;
-        let champion = side(((1.0 - share) * story.requests).round(), serving, *old, chance);
-        let challenger = side((share * story.requests).round() + copied, &story.challenger, *new, chance);
+        let own = ((1.0 - share) * story.requests).round();
+        let slice = (share * story.requests).round() + copied;
+        let [of_champion, of_challenger] = &mut scrapers;
+        let champion = of_champion.side((own, serving, *old), &story.sight, chance);
+        let challenger = of_challenger.side((slice, &story.challenger, *new), &story.sight, chance);
         let decision = player.play(Turn { at, champion, challenger });
         let stage = decision.stage;
         end = match stage {

@@ -26,6 +26,7 @@ fn story(by_route: bool) -> Story {
         spec: spec(by_route),
         interval_seconds: 15,
         requests: 750.0,
+        sight: Sight::default(),
         champion: Behaviour::FINE,
         challenger: Behaviour::FINE,
         promoted: Behaviour::FINE,
@@ -231,4 +232,25 @@ fn a_rollout_that_crashes_is_brought_back_without_metrics() {
     assert_eq!(kinds, want);
     assert_eq!(player.town.champion.map(|c| c.template), Some("old".into()));
     assert_eq!(player.memory.failed, ["new"]);
+}
+
+#[test]
+fn a_scraper_sees_few_requests_less_sharply_and_counts_the_slow_ones() {
+    let sight = Sight { scatter: true, slow_ms: Some(100.0) };
+    let see = |requests: f64| {
+        let (mut scraper, mut chance) = (Scraper::default(), Chance::new(3, 1));
+        let seen: Vec<Side> = (0..2000)
+            .map(|_| scraper.side((requests, &Behaviour::FINE, 60.0), &sight, &mut chance))
+            .collect();
+        let logs: Vec<f64> = seen.iter().map(|side| libm::log(side.latency.unwrap() / 60.0)).collect();
+        let spread = (logs.iter().map(|v| v * v).sum::<f64>() / 2000.0).sqrt();
+        (spread, seen.iter().filter_map(|side| side.slow).sum::<f64>() / 2000.0)
+    };
+    // Of an exponential: (.95/.05/n)½ / ln 20, n the requests of four turns.
+    for requests in [40.0, 700.0] {
+        let (spread, slow) = see(requests);
+        let law = (19.0 / (4.0 * requests)).sqrt() / libm::log(20.0);
+        assert!((spread / law - 1.0).abs() < 0.25, "{requests}: {spread} {law}");
+        assert!((slow / libm::pow(0.05, 100.0 / 60.0) - 1.0).abs() < 0.15, "{slow}");
+    }
 }
