@@ -384,11 +384,7 @@ fn growth_and_verdict(draft: &mut Draft<'_>) -> Result<(), Trouble> {
     }
     for (name, weighed) in [("errors", &evidence.errors), ("latency", &evidence.latency)] {
         if weighed.verdict != Verdict::NotWorse {
-            let mut text =
-                format!("{name} are not shown to be as good: e-value {}", short(weighed.e_not_worse));
-            if name == "latency" && challenger.slow.is_none() {
-                text += "; slow requests are not counted: with the signal slow fewer are enough";
-            }
+            let text = format!("{name} are not shown to be as good: e-value {}", short(weighed.e_not_worse));
             draft.wait("Verdict", &text);
             return Err(Trouble::Short(Reason::Undecided, text));
         }

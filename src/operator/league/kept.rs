@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::gate::{League, LeagueStatus};
-use crate::decide::league::{Decision, Memory, Situation, Stage, borrows};
+use crate::decide::league::{Decision, Memory, Reason, Situation, Stage, borrows};
 use crate::ledger::step::Kind;
 use crate::operator::conditions::cut;
+use crate::orient::Verdict;
 
 /// Kept in status between turns, and over restarts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,8 +58,10 @@ impl Kept {
         let next = &decision.next;
         self.borrowed = borrows(next).then(|| situation.spec.clone());
         if (self.memory.stage, self.memory.since) != (next.stage, next.since) {
+            let hint = hint(situation, decision);
             self.said.clone_from(&decision.reasoning);
-            cut(&mut self.said, 256);
+            cut(&mut self.said, 256 - hint.len());
+            self.said.push_str(hint);
         }
         self.memory = next.clone();
         self.pending = None;
@@ -92,5 +95,41 @@ impl Kept {
             last_good: memory.last_good.as_ref().map(|good| good.template.clone()),
             memory: serde_json::to_string(self).unwrap_or_default(),
         }
+    }
+}
+
+/// The way out for a league that ended without a verdict on latency.
+fn hint(situation: &Situation, decision: &Decision) -> &'static str {
+    let evidence = &situation.evidence;
+    let counted = evidence.challenger.slow.is_some() || evidence.latency.verdict == Verdict::NotWorse;
+    if decision.reason == Reason::Undecided && !counted {
+        "; fewer requests are enough where slow ones are counted: name the signal slow"
+    } else {
+        ""
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::league::testing::Story;
+
+    #[test]
+    fn an_end_without_a_verdict_names_the_way_out_where_there_is_one() {
+        let said = |slow: Option<f64>, reason: Reason| {
+            let mut situation = Story::canary().s;
+            situation.evidence.challenger.slow = slow;
+            situation.evidence.latency.verdict = Verdict::Undecided;
+            let mut decision = crate::decide::league::decide(&situation);
+            (decision.reason, decision.reasoning) = (reason, "x".repeat(300));
+            decision.next.stage = Stage::RolledBack;
+            let mut kept = Kept::default();
+            kept.take(&situation, &decision);
+            assert!(kept.said.len() <= 256);
+            kept.said.contains("name the signal slow")
+        };
+        assert!(said(None, Reason::Undecided));
+        assert!(!said(Some(0.01), Reason::Undecided));
+        assert!(!said(None, Reason::ErrorsWorse));
     }
 }
