@@ -154,6 +154,18 @@ impl Replica {
         self.search(n, target)
     }
 
+    /// Whether [`Self::largest_rate`] of `replicas` is above `rate` beyond the doubt of its search. One step instead of
+    /// a dozen, where another bound is the lower one.
+    pub(super) fn surely_holds(&self, replicas: i32, rate: f64, target: f64) -> bool {
+        let n = f64::from(replicas);
+        if replicas <= 0 || n * self.slots > LARGEST || !(self.service > 0.0 && self.slots > 0.0) {
+            return false;
+        }
+        let (c, slack) = (self.servers(n), self.slack(target));
+        let a = rate * self.service * (1.0 + 1e-6);
+        slack > 0.0 && a < c && slack * (c - a) > self.variability * waits(erlang_c(c, a))
+    }
+
     fn search(&self, n: f64, target: f64) -> f64 {
         let slack = self.slack(target);
         if slack < 0.0 {
