@@ -129,10 +129,7 @@ impl Estimator {
             .chain(computed.map(|sample| (&SignalName::OMEGA, sample)));
         for (name, (value, at)) in samples {
             let limits = limits(name, value, throughput, settings);
-            if !self.watched.contains_key(name) {
-                self.watched.insert(name.clone(), Watched::default());
-            }
-            let Some(Watched { channel, surprise }) = self.watched.get_mut(name) else { continue };
+            let Watched { channel, surprise } = self.watched.entry(name.clone()).or_default();
             let Some(z) = channel.observe(value, at, &limits) else { continue };
             surprise.observe(value);
             if let Some(i) = place(name) {

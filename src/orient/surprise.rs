@@ -21,6 +21,8 @@
 //! Nothing depends on the unit: x → ax + b (a of either sign) changes no surprise but for rounding. State is of fixed
 //! size, some 3 KB a signal, and time plays no part.
 
+use std::sync::LazyLock;
+
 use super::special::MAX_SURPRISE;
 
 /// Samples before a surprise is stated.
@@ -43,6 +45,10 @@ const CLUSTER: f64 = 2.5;
 const QUIET: (usize, usize) = (20, 200);
 /// A mean excess below this share of the mean innovation is none: values are tied.
 const TIED: f64 = 1e-6;
+
+/// −log₁₀ of the share of the body at or above a magnitude, for each count of it, itself included.
+static RANKS: LazyLock<[f64; BODY + 1]> =
+    LazyLock::new(|| std::array::from_fn(|above| libm::log10((BODY as f64 + 1.0) / (above as f64 + 1.0))));
 
 /// What one signal's past says of its next sample.
 #[derive(Clone, Debug)]
@@ -205,7 +211,7 @@ impl Tail {
         if self.cut && top.last().is_none_or(|least| f64::from(*least) >= magnitude) {
             let bar = rounded_up(magnitude);
             let above = self.body.iter().filter(|b| **b >= bar).count();
-            return libm::log10((BODY as f64 + 1.0) / (above as f64 + 1.0));
+            return RANKS[above];
         }
         let above = top.partition_point(|t| f64::from(*t) >= magnitude);
         let k = ((self.count * SHARE) as usize).clamp(5, TAIL).min(self.kept.saturating_sub(1));
