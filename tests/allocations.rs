@@ -19,6 +19,9 @@ fn predict_and_update_allocate_nothing() {
     assert_eq!(seen.count_total, 0, "{} allocations in 1000 steps", seen.count_total);
 }
 
+/// Allocations of a quiet turn, the situation put together and remembered included: a new one has to be asked for here.
+const MOST: u64 = 30;
+
 #[test]
 fn a_turn_keeps_nothing_and_allocates_no_more_with_time() {
     let (mut pilot, mut feed) = pilot();
@@ -31,7 +34,8 @@ fn a_turn_keeps_nothing_and_allocates_no_more_with_time() {
         })
     };
     let (early, late) = (turns(500), turns(500));
-    println!("{} allocations a turn", late.count_total / 500);
+    let each = late.count_total / 500;
+    assert!(each <= MOST, "{each} allocations a turn");
     assert!(
         late.count_total <= early.count_total * 11 / 10,
         "{} then {}",

@@ -70,7 +70,7 @@ async fn wal() -> Option<f64> {
 fn decided(pilot: &mut matverse::simulate::Pilot, feed: &mut turns::Feed, n: usize) -> (Situation, Decision) {
     let mut situation = pilot.orient(feed.next());
     let mut decision = pilot.decide(&situation);
-    situation.object.target = format!("web-{n}");
+    std::sync::Arc::make_mut(&mut situation.object).target = format!("web-{n}");
     let from = situation.observed.workload.as_ref().map_or(1, |w| w.desired);
     decision.object = situation.object.clone();
     decision.id = format!("{n:026}");

@@ -118,7 +118,7 @@ mod tests {
         let (mut a, mut b) = (super::super::decide(&s), super::super::decide(&small));
         // The memory is the same but for nothing; ids come from the plan.
         assert_eq!(a.id, b.id);
-        (a.reasoning, b.reasoning) = (String::new(), String::new());
+        (a.reasoning, b.reasoning) = ("".into(), "".into());
         assert_eq!(a, b);
     }
 

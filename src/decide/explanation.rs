@@ -25,7 +25,7 @@ pub fn explain(decision: &Decision) -> String {
     };
     line("RULE", "HOLDS", "BECAUSE");
     for row in &decision.rules {
-        line(row.rule.as_str(), holds(row.holds), &row.because);
+        line(row.rule.as_str(), holds(row.holds), &row.because.to_string());
     }
     if let Some(next) = next(decision) {
         let _ = writeln!(text, "{:<10} {next}", "NEXT");

@@ -17,7 +17,7 @@ use super::rules::{Proposal, happened, notice};
 use super::situation::{
     Action, LastAct, Load, Memory, Notice, Plan, RetuneTrial, ScaleUpTrial, SeenTarget, Situation,
 };
-use super::view::{View, later, seconds, short};
+use super::view::{Need, Trouble, View, later, seconds, short};
 use crate::api::scaling::{Enforcement, Retune};
 use crate::observe::reading::SignalName;
 use crate::observe::workload::Workload;
@@ -27,8 +27,9 @@ const MAX_TEMPLATES: usize = 8;
 /// Reverts remembered.
 const MAX_REVERTS: usize = 4;
 
-/// What the turn's observation makes of the memory, and what it has to say.
-pub(super) fn seen(s: &Situation, w: &Workload) -> (Memory, Vec<Notice>) {
+/// What the turn's observation makes of the memory, what it has to say, and the count that it found to be needed: what
+/// comes after it changes nothing that this depends on.
+pub(super) fn seen(s: &Situation, w: &Workload) -> (Memory, Vec<Notice>, Option<Need>) {
     let mut m = s.memory.clone();
     let mut said = Vec::new();
     if m.target_uid.as_deref().is_some_and(|uid| uid != w.uid) {
@@ -43,15 +44,16 @@ pub(super) fn seen(s: &Situation, w: &Workload) -> (Memory, Vec<Notice>) {
         new_revision(&mut m);
         m.revision = Some(w.current.pod_template_hash.clone());
     }
+    let troubles = View::new(s, w, &m).troubles();
     if m.turn_at.is_none_or(|at| at < s.now) {
         m.turn_at = Some(s.now);
-        streaks(&mut m, s, w);
+        streaks(&mut m, s, w, &troubles);
     }
-    recommend(&mut m, s, w);
-    calm(&mut m, s, w);
+    let need = recommend(&mut m, s, w);
+    calm(&mut m, s, w, troubles.is_empty());
     scale_up_trial(&mut m, s, w);
     said.extend(conclude_retune(&mut m, s, w));
-    (m, said)
+    (m, said, need)
 }
 
 /// What is left of the memory while the target does not exist: a recreated one starts afresh.
@@ -170,9 +172,9 @@ fn void_trials(m: &mut Memory) {
 }
 
 /// Turns in a row; a turn that cannot be believed breaks the row.
-fn streaks(m: &mut Memory, s: &Situation, w: &Workload) {
+fn streaks(m: &mut Memory, s: &Situation, w: &Workload, troubles: &[Trouble]) {
     let v = View::new(s, w, m);
-    let (troubles, hot, urgent) = (v.troubles(), v.cpu_hot().is_some(), v.latency_urgent().is_some());
+    let (hot, urgent) = (v.cpu_hot().is_some(), v.latency_urgent().is_some());
     let bad = |name: &SignalName| troubles.iter().any(|trouble| trouble.signal == *name);
     let count = |turns: u32, bad: bool| if bad { turns.saturating_add(1) } else { 0 };
     m.omega_low = count(m.omega_low, bad(&SignalName::OMEGA));
@@ -182,42 +184,42 @@ fn streaks(m: &mut Memory, s: &Situation, w: &Workload) {
     m.latency_double = count(m.latency_double, urgent);
 }
 
-/// Gathers n* for stabilisation; a turn without one, or a pause between turns, starts the window anew.
-fn recommend(m: &mut Memory, s: &Situation, w: &Workload) {
+/// Gathers n* for stabilisation, and gives it; a turn without one, or a pause between turns, starts the window anew.
+fn recommend(m: &mut Memory, s: &Situation, w: &Workload) -> Option<Need> {
     let v = View::new(s, w, m);
     let gap = (3.0 * f64::from(s.spec.interval_seconds)).max(60.0);
     let broken = m.recommendations.last().is_some_and(|(at, _)| seconds(s.now, *at) > gap);
-    let need = v.need().filter(|_| v.consistent());
+    let found = v.need();
+    let need = found.filter(|_| v.consistent());
     if broken || need.is_none() {
         m.recommendations.clear();
         m.up_recommendations.clear();
         m.recommending_since = None;
     }
-    let Some(need) = need else { return };
+    let Some(need) = need else { return found };
     m.recommending_since = m.recommending_since.or(Some(s.now));
     let (down, up) = (behavior::window(Way::Down, &s.spec), behavior::window(Way::Up, &s.spec));
     behavior::remember(Way::Down, &mut m.recommendations, s.now, need.raw.max(s.spec.min_replicas), down);
     if up > 0.0 {
         behavior::remember(Way::Up, &mut m.up_recommendations, s.now, need.want, up);
     }
+    found
 }
 
 /// Records a template good once it has served for `attributionSeconds` without trouble, seen as such.
-fn calm(m: &mut Memory, s: &Situation, w: &Workload) {
-    let v = View::new(s, w, m);
-    if !v.troubles().is_empty() || w.rollout.crashes > 0 || w.rollout.deadline_exceeded {
+fn calm(m: &mut Memory, s: &Situation, w: &Workload, well: bool) {
+    if !well || w.rollout.crashes > 0 || w.rollout.deadline_exceeded {
         m.calm_since = None;
         return;
     }
     let reach = f64::from(s.spec.rollback.attribution_seconds);
     let long = |since: Timestamp| seconds(s.now, since) >= reach;
-    let visible = v.troubles_visible();
     let since = *m.calm_since.get_or_insert(s.now);
     let template = &w.current.template;
     if long(since)
         && w.rollout.last_ready_at.is_some_and(long)
         && w.rollout.complete
-        && visible
+        && View::new(s, w, m).troubles_visible()
         && !m.bad_templates.contains(template)
     {
         to_front(&mut m.good_templates, template);
@@ -225,8 +227,11 @@ fn calm(m: &mut Memory, s: &Situation, w: &Workload) {
 }
 
 fn to_front(list: &mut Vec<String>, item: &str) {
-    list.retain(|known| known != item);
-    list.insert(0, item.to_owned());
+    let mut places = list.iter().enumerate().filter(|(_, known)| *known == item).map(|(place, _)| place);
+    if (places.next(), places.next()) != (Some(0), None) {
+        list.retain(|known| known != item);
+        list.insert(0, item.to_owned());
+    }
     list.truncate(MAX_TEMPLATES);
 }
 

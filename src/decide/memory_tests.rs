@@ -70,7 +70,7 @@ fn beside_an_hpa_or_only_watching_a_changed_count_is_no_news() {
     let quiet = |story: Story| {
         let d = story.decide();
         assert!(!notices(&d, "Held") && d.memory.cooldown_until.is_none(), "{d:#?}");
-        assert_eq!(d.memory.baseline.unwrap().replicas, 12);
+        assert_eq!(d.memory.baseline.as_ref().unwrap().replicas, 12);
     };
     quiet(scaled_then(12).workload(|w| w.other_scalers = vec!["HorizontalPodAutoscaler/web".into()]));
     quiet(scaled_then(12).with(|s| s.spec.enforcement = Enforcement::Observe));
@@ -206,7 +206,7 @@ fn gain_is_judged_one_horizon_after_the_pods_are_ready() {
     let d = tried_more().memory(|m| m.scale_up_trial.as_mut().unwrap().ready_at = Some(at(-44))).decide();
     assert_eq!(d.memory.fruitless, 1);
     let starting = tried_more().memory(|m| m.scale_up_trial.as_mut().unwrap().ready_at = None);
-    assert_eq!(starting.decide().memory.scale_up_trial.unwrap().ready_at, Some(at(0)));
+    assert_eq!(starting.decide().memory.scale_up_trial.as_ref().unwrap().ready_at, Some(at(0)));
     let never = tried_more().workload(|w| w.ready = 4).memory(|m| {
         let trial = m.scale_up_trial.as_mut().unwrap();
         (trial.ready_at, trial.at) = (None, at(-1801));
@@ -240,7 +240,7 @@ fn the_load_is_compared_like_with_like() {
 fn a_second_scale_up_keeps_the_first_ones_measure_of_before() {
     let trial = ScaleUpTrial { at: at(-15), ready_at: None, to: 7, before: [Some(1.0), None, None, None] };
     let d = Story::new().needs(9).memory(|m| m.scale_up_trial = Some(trial)).decide();
-    let kept = d.memory.scale_up_trial.unwrap();
+    let kept = d.memory.scale_up_trial.as_ref().unwrap();
     assert_eq!((kept.to, kept.at, kept.before[0]), (9, at(0), Some(1.0)));
 }
 

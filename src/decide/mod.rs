@@ -37,8 +37,12 @@ pub mod refuse;
 mod rules;
 pub mod situation;
 pub mod steer;
+pub mod text;
 pub mod tuner;
 mod view;
+
+/// Rows that a decision has at most: one a rule, one for what holds.
+const RULES: usize = 5;
 
 #[cfg(test)]
 mod fail_open_tests;
@@ -55,11 +59,15 @@ pub use policy::{POLICY_VERSION, Version, settings};
 pub use refuse::{refused, refused_gate};
 pub use situation::{Action, Decision, GateView, Memory, Plan, Situation};
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use crate::api::scaling::Enforcement;
 use crate::observe::reading::Use;
 use crate::observe::workload::Workload;
 use rules::{Proposal, Tried, hold, retune, rollback, scale_down, scale_up};
 use situation::{Holds, Notice, RuleVerdict};
+use text::Text;
 use view::{View, short};
 
 /// Decides one turn.
@@ -79,10 +87,10 @@ pub fn decide_by(version: Version, s: &Situation) -> Decision {
         }
         return draft.finish(None, memory);
     };
-    let (memory, mut said) = memory::seen(s, w);
+    let (memory, mut said, need) = memory::seen(s, w);
     said.extend(memory::standing_notices(s, w));
     let mut draft = Draft::new(version, s, said);
-    let v = View::new(s, w, &memory).by(version);
+    let v = View::new(s, w, &memory).by(version).needing(need);
     draft.known(&v);
     if lets_go(s, w)
         && let Some(proposal) = retune::release(&v)
@@ -117,8 +125,8 @@ pub fn release(s: &Situation) -> Option<Decision> {
 #[must_use]
 pub fn release_by(version: Version, s: &Situation) -> Option<Decision> {
     let w = s.observed.workload.as_ref()?;
-    let (memory, said) = memory::seen(s, w);
-    let v = View::new(s, w, &memory).by(version);
+    let (memory, said, need) = memory::seen(s, w);
+    let v = View::new(s, w, &memory).by(version).needing(need);
     let proposal = retune::release(&v)?;
     let mut draft = Draft::new(version, s, said);
     draft.known(&v);
@@ -133,10 +141,10 @@ struct Draft<'a> {
     notices: Vec<Notice>,
     rules: Vec<RuleVerdict>,
     waiting: Vec<String>,
-    token: Option<String>,
+    token: Option<Cow<'static, str>>,
     proposal: Option<Proposal>,
     /// What a person reads first where nothing is done.
-    reasoning: Option<String>,
+    reasoning: Option<Text>,
     confidence: Option<f64>,
     want: i32,
     may_act: bool,
@@ -148,7 +156,7 @@ impl<'a> Draft<'a> {
             version,
             s,
             notices,
-            rules: Vec::new(),
+            rules: Vec::with_capacity(RULES),
             waiting: Vec::new(),
             token: None,
             proposal: None,
@@ -167,10 +175,11 @@ impl<'a> Draft<'a> {
 
     fn hold(&mut self, held: hold::Hold) {
         self.notices.extend(held.notice);
-        self.rules.push(RuleVerdict { rule: Action::Noop, holds: Holds::Yes, because: held.because.clone() });
+        let because = Text::from(held.because);
+        self.rules.push(RuleVerdict { rule: Action::Noop, holds: Holds::Yes, because: because.clone() });
         self.waiting.push(held.waiting);
-        self.token = Some(held.token.to_owned());
-        self.reasoning = Some(held.because);
+        self.token = Some(held.token.into());
+        self.reasoning = Some(because);
         if let Some(w) = &self.s.observed.workload {
             self.want = w.desired;
         }
@@ -182,7 +191,7 @@ impl<'a> Draft<'a> {
             let because =
                 format!("the league of OmegaGate {gate} runs on this Deployment and alone rolls back");
             let waiting = vec!["the league's end".to_owned()];
-            self.rule(Tried::wait(Action::Rollback, "League".to_owned(), because, waiting));
+            self.rule(Tried::wait(Action::Rollback, "League", because, waiting));
             self.rule(scale_up::try_rule(v, None));
             self.check_floor();
             return;
@@ -235,6 +244,7 @@ impl<'a> Draft<'a> {
         let stated = proposal.confidence.map_or("unknown".to_owned(), short);
         let action = proposal.action.as_str();
         let text = format!("{action} not sure enough: {stated} < {}: {}", short(floor), proposal.reasoning);
+        let text = Text::from(text);
         if let Some(row) = self.rules.last_mut() {
             row.holds = Holds::Wait;
             row.because.clone_from(&text);
@@ -254,15 +264,18 @@ impl<'a> Draft<'a> {
         kept.announced = self.notices.iter().map(|notice| notice.reason.clone()).collect();
         kept.announced.sort_unstable();
         kept.announced.dedup();
+        let kept = Arc::new(kept);
         let s = self.s;
         let applied = match (w, &self.proposal) {
-            (Some(w), Some(proposal)) if self.may_act => memory::decided(&View::new(s, w, &kept), proposal),
-            _ => kept.clone(),
+            (Some(w), Some(proposal)) if self.may_act => {
+                Arc::new(memory::decided(&View::new(s, w, &kept), proposal))
+            }
+            _ => Arc::clone(&kept),
         };
         let desired = w.map_or(0, |w| w.desired);
         let reasoning = self.reasoning.unwrap_or_else(|| {
             let first = self.rules.iter().find(|row| row.holds == Holds::Wait).or(self.rules.get(1));
-            first.map_or_else(String::new, |row| format!("{}: {}", row.rule.as_str(), row.because))
+            first.map_or_else(Text::default, |row| row.because.after(row.rule.lead()))
         });
         let quiet = Proposal {
             action: Action::Noop,
@@ -279,14 +292,14 @@ impl<'a> Draft<'a> {
         let acting = chosen.action != Action::Noop;
         let why = if acting && !self.may_act {
             let watching = s.spec.enforcement != Enforcement::Act;
-            if watching { "Observe" } else { "NamespaceMayNotAct" }.to_owned()
+            Cow::Borrowed(if watching { "Observe" } else { "NamespaceMayNotAct" })
         } else {
             chosen.why
         };
         Decision {
             id: identity::id(&s.object.uid, s.now, chosen.action, &chosen.plan),
             at: s.now,
-            object: s.object.clone(),
+            object: Arc::clone(&s.object),
             action: chosen.action,
             confidence: chosen.confidence,
             proof: chosen.proof,
@@ -308,19 +321,19 @@ impl<'a> Draft<'a> {
 }
 
 /// Why nothing is asked for, in one token.
-fn quiet(v: &View<'_>) -> String {
+fn quiet(v: &View<'_>) -> Cow<'static, str> {
     if let Some(token) = v.unbelievable(Use::ScaleDown).into_iter().next() {
-        return token;
+        return token.into();
     }
     let owned = scale_up::owner_of_replicas(v).is_some();
-    let token = match v.need() {
+    match v.need() {
         _ if owned => "ScalerConflict",
         None => "NoForecast",
         Some(_) if !v.consistent() => "Inconsistent",
         Some(need) if need.raw > v.spec().max_replicas && v.w.desired >= v.spec().max_replicas => "AtMax",
         Some(_) => "Steady",
-    };
-    token.to_owned()
+    }
+    .into()
 }
 
 /// The workload a situation speaks of, where it exists.

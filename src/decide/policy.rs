@@ -4,6 +4,7 @@
 //! [`POLICY_VERSION`], which stands in every record.
 
 use crate::api::scaling::{CapacityModel, MatVerseScalingSpec, Mode};
+use crate::orient::settings::cpu_bound as cpu_bound_of;
 use crate::orient::{Model, Settings};
 
 /// Version of the rules and of the calibration table behind a decision.
@@ -97,7 +98,7 @@ pub fn omega_allows_less(mode: Mode, omega: f64) -> bool {
 /// Utilisation of the cpu request above which more replicas are needed, forecast or not.
 #[must_use]
 pub fn cpu_bound(spec: &MatVerseScalingSpec) -> f64 {
-    settings(spec).cpu_bound()
+    cpu_bound_of(spec.targets.cpu_target)
 }
 
 /// The settings of the estimators that a spec asks for.

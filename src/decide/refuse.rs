@@ -119,10 +119,9 @@ fn target(target: &TargetRef, why: &mut Vec<String>) {
 }
 
 fn signals(field: &str, signals: &[SignalSpec], why: &mut Vec<String>) {
-    let mut seen = BTreeSet::new();
-    for signal in signals {
+    for (place, signal) in signals.iter().enumerate() {
         let name = &signal.name;
-        if !seen.insert(name) {
+        if signals.iter().take(place).any(|earlier| earlier.name == *name) {
             why.push(format!("{field}: {name} is named twice"));
         }
         if let (Some(min), Some(max)) = (signal.min, signal.max)

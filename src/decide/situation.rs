@@ -4,6 +4,10 @@
 //! from the record alone.
 
 mod gate;
+mod shared;
+
+use std::borrow::Cow;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use gate::{GateFault, GateView};
 
 use super::steer::Unrest;
+use super::text::Text;
 use crate::api::scaling::{MatVerseScalingSpec, Mode};
 use crate::observe::Observed;
 use crate::orient::Picture;
@@ -36,7 +41,8 @@ pub struct Situation {
     /// The time of the turn.
     pub now: Timestamp,
     /// The object.
-    pub object: ObjectRef,
+    #[serde(with = "shared")]
+    pub object: Arc<ObjectRef>,
     /// What the owner asks for.
     pub spec: MatVerseScalingSpec,
     /// What was observed.
@@ -288,6 +294,17 @@ impl Action {
             Self::Rollback => "Rollback",
         }
     }
+
+    /// The name as it stands before the reason of its rule.
+    pub(super) fn lead(self) -> &'static str {
+        match self {
+            Self::Noop => "Noop: ",
+            Self::ScaleUp => "ScaleUp: ",
+            Self::ScaleDown => "ScaleDown: ",
+            Self::Retune => "Retune: ",
+            Self::Rollback => "Rollback: ",
+        }
+    }
 }
 
 /// The exact state that an act produces.
@@ -343,7 +360,7 @@ pub struct RuleVerdict {
     /// Whether it holds.
     pub holds: Holds,
     /// Why, with the numbers.
-    pub because: String,
+    pub because: Text,
 }
 
 /// Whether a rule holds.
@@ -430,7 +447,8 @@ pub struct Decision {
     /// When.
     pub at: Timestamp,
     /// The object.
-    pub object: ObjectRef,
+    #[serde(with = "shared")]
+    pub object: Arc<ObjectRef>,
     /// The action.
     pub action: Action,
     /// Calibrated probability of the action's event; `None` where it cannot be stated.
@@ -448,9 +466,9 @@ pub struct Decision {
     /// Replicas wanted (clamped), shown in status; the present count where nothing is known.
     pub want: i32,
     /// A single token for status and events (`Forecast`, `Stale:latency`, `Paused`, `LowConfidence`, …).
-    pub why: String,
+    pub why: Cow<'static, str>,
     /// One line for people.
-    pub reasoning: String,
+    pub reasoning: Text,
     /// Every rule tried, in order.
     pub rules: Vec<RuleVerdict>,
     /// What it waits on.
@@ -459,9 +477,11 @@ pub struct Decision {
     pub notices: Vec<Notice>,
     /// What to remember if the decision stands (and, for an act, was applied). The same as
     /// `memory_if_not_applied` where nothing may be carried out.
-    pub memory: Memory,
+    #[serde(with = "shared")]
+    pub memory: Arc<Memory>,
     /// What to remember if the act was not applied.
-    pub memory_if_not_applied: Memory,
+    #[serde(with = "shared")]
+    pub memory_if_not_applied: Arc<Memory>,
     /// Mode the decision was made in.
     pub mode: Mode,
     /// Version of the rules and of the calibration table.

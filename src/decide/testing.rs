@@ -75,7 +75,8 @@ impl Story {
                 name: "auth".into(),
                 uid: "u-1".into(),
                 target: "web".into(),
-            },
+            }
+            .into(),
             spec: spec(),
             observed: Observed { at: at(0), evidence: Evidence::default(), workload: Some(workload) },
             picture: Picture {
@@ -212,7 +213,7 @@ impl Story {
     pub(crate) fn after(&self, decision: &Decision, seconds: i64) -> Self {
         let mut next = self.clone();
         next.s.now = self.s.now + SignedDuration::from_secs(seconds);
-        next.s.memory = decision.memory.clone();
+        next.s.memory = (*decision.memory).clone();
         let now = self.s.now;
         let w = next.s.observed.workload.as_mut().unwrap();
         match &decision.plan {
@@ -238,14 +239,14 @@ impl Story {
 /// Asserts the action and its token, and says everything when they differ.
 #[track_caller]
 pub(crate) fn expect(decision: &Decision, action: super::Action, why: &str) {
-    assert_eq!((decision.action, decision.why.as_str()), (action, why), "{decision:#?}");
+    assert_eq!((decision.action, &*decision.why), (action, why), "{decision:#?}");
 }
 
 /// The verdict of one rule.
 #[track_caller]
-pub(crate) fn because(decision: &Decision, rule: super::Action) -> &str {
+pub(crate) fn because(decision: &Decision, rule: super::Action) -> String {
     let verdict = decision.rules.iter().find(|verdict| verdict.rule == rule);
-    &verdict.unwrap_or_else(|| panic!("{rule:?} was not tried: {decision:#?}")).because
+    verdict.unwrap_or_else(|| panic!("{rule:?} was not tried: {decision:#?}")).because.to_string()
 }
 
 /// Whether a notice of that reason is given.

@@ -42,8 +42,23 @@ pub(super) struct Trouble {
     pub(super) signal: SignalName,
     /// Turns in a row.
     pub(super) turns: u32,
+    value: f64,
+    /// What it passes.
+    bound: f64,
+}
+
+impl Trouble {
     /// The value and the bound it passes, for people.
-    pub(super) text: String,
+    pub(super) fn text(&self) -> String {
+        let (value, bound) = (short(self.value), short(self.bound));
+        if self.signal == SignalName::OMEGA {
+            format!("omega {value} < {bound}")
+        } else if self.signal == SignalName::LATENCY {
+            format!("latency {value} > {bound} ms")
+        } else {
+            format!("errors {value} > {bound}")
+        }
+    }
 }
 
 impl<'a> View<'a> {
@@ -54,6 +69,11 @@ impl<'a> View<'a> {
     /// The same by the rules of a version.
     pub(super) fn by(self, version: Version) -> Self {
         Self { version, ..self }
+    }
+
+    /// The same where the count that is needed has been worked out.
+    pub(super) fn needing(self, need: Option<Need>) -> Self {
+        Self { need: OnceCell::from(need), ..self }
     }
 
     pub(super) fn spec(&self) -> &'a MatVerseScalingSpec {
@@ -231,22 +251,22 @@ impl<'a> View<'a> {
         if let Some(omega) = self.worst(&SignalName::OMEGA, self.omega(), f64::min)
             && omega < roll.omega_below
         {
-            let text = format!("omega {} < {}", short(omega), short(roll.omega_below));
-            found.push(Trouble { signal: SignalName::OMEGA, turns: self.m.omega_low, text });
+            let (signal, turns, bound) = (SignalName::OMEGA, self.m.omega_low, roll.omega_below);
+            found.push(Trouble { signal, turns, value: omega, bound });
         }
         if let Some(target) = self.spec().targets.latency_target
             && let Some(latency) =
                 self.worst(&SignalName::LATENCY, self.value(&SignalName::LATENCY), f64::max)
             && latency > target
         {
-            let text = format!("latency {} > {} ms", short(latency), short(target));
-            found.push(Trouble { signal: SignalName::LATENCY, turns: self.m.latency_high, text });
+            let (signal, turns) = (SignalName::LATENCY, self.m.latency_high);
+            found.push(Trouble { signal, turns, value: latency, bound: target });
         }
         if let Some(errors) = self.worst(&SignalName::ERRORS, self.value(&SignalName::ERRORS), f64::max)
             && errors > roll.errors_above
         {
-            let text = format!("errors {} > {}", short(errors), short(roll.errors_above));
-            found.push(Trouble { signal: SignalName::ERRORS, turns: self.m.errors_high, text });
+            let (signal, turns, bound) = (SignalName::ERRORS, self.m.errors_high, roll.errors_above);
+            found.push(Trouble { signal, turns, value: errors, bound });
         }
         found
     }

@@ -209,7 +209,7 @@ impl Ledger {
     pub async fn note_decision(&self, decision: Decision, now: Timestamp) -> Result<Recorded, LedgerError> {
         let note = Note {
             topic: "decision".to_owned(),
-            object: Some(decision.object.clone()),
+            object: Some((*decision.object).clone()),
             id: Some(decision.id.clone()),
             message: format!("{} ({}): {}", decision.action.as_str(), decision.why, decision.reasoning),
             open: Vec::new(),

@@ -164,7 +164,7 @@ fn differences(intent: &Intent, decision: &Decision) -> Vec<&'static str> {
         ("confidence", bits(intent.confidence) != bits(decision.confidence)),
         ("proof", intent.proof != decision.proof),
         ("why", intent.why != decision.why),
-        ("reasoning", intent.reasoning != decision.reasoning),
+        ("reasoning", decision.reasoning != intent.reasoning.as_str()),
         ("rules", intent.rules != decision.rules),
         ("id", intent.id != decision.id),
     ]

@@ -2,53 +2,143 @@
 //!
 //! This file is pure and is the only part of `observe` that `orient` and `decide` import.
 
-use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Name of a signal. The documented names are constants; any other is filtered and used by no rule.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct SignalName(Cow<'static, str>);
+///
+/// Names order as their texts do. A documented one is kept as a number, because a turn looks for them often.
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+#[serde(from = "String")]
+pub struct SignalName(Name);
+
+/// Only [`SignalName::new`] makes one, so that no documented name is ever [`Name::Other`].
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Name {
+    Known(Known),
+    Other(Arc<str>),
+}
+
+/// The documented names, in the order of their texts.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Known {
+    Beta,
+    Cpu,
+    Cvar,
+    Errors,
+    Latency,
+    Omega,
+    Psi,
+    Slow,
+    Throughput,
+}
+
+impl Known {
+    const ALL: [Self; 9] = [
+        Self::Beta,
+        Self::Cpu,
+        Self::Cvar,
+        Self::Errors,
+        Self::Latency,
+        Self::Omega,
+        Self::Psi,
+        Self::Slow,
+        Self::Throughput,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Beta => "beta",
+            Self::Cpu => "cpu",
+            Self::Cvar => "cvar",
+            Self::Errors => "errors",
+            Self::Latency => "latency",
+            Self::Omega => "omega",
+            Self::Psi => "psi",
+            Self::Slow => "slow",
+            Self::Throughput => "throughput",
+        }
+    }
+}
 
 impl SignalName {
     /// Ω, 0…1.
-    pub const OMEGA: Self = Self(Cow::Borrowed("omega"));
+    pub const OMEGA: Self = Self(Name::Known(Known::Omega));
     /// Ψ, 0…1.
-    pub const PSI: Self = Self(Cow::Borrowed("psi"));
+    pub const PSI: Self = Self(Name::Known(Known::Psi));
     /// Tail risk, 0…1.
-    pub const CVAR: Self = Self(Cow::Borrowed("cvar"));
+    pub const CVAR: Self = Self(Name::Known(Known::Cvar));
     /// Share of the cpu request, 0…10.
-    pub const CPU: Self = Self(Cow::Borrowed("cpu"));
+    pub const CPU: Self = Self(Name::Known(Known::Cpu));
     /// p95 in milliseconds.
-    pub const LATENCY: Self = Self(Cow::Borrowed("latency"));
+    pub const LATENCY: Self = Self(Name::Known(Known::Latency));
     /// Requests a second of the whole workload.
-    pub const THROUGHPUT: Self = Self(Cow::Borrowed("throughput"));
+    pub const THROUGHPUT: Self = Self(Name::Known(Known::Throughput));
     /// Share of failed requests.
-    pub const ERRORS: Self = Self(Cow::Borrowed("errors"));
+    pub const ERRORS: Self = Self(Name::Known(Known::Errors));
     /// Share of requests slower than a bar that its query sets.
-    pub const SLOW: Self = Self(Cow::Borrowed("slow"));
+    pub const SLOW: Self = Self(Name::Known(Known::Slow));
     /// Antifragility, 0…2.
-    pub const BETA: Self = Self(Cow::Borrowed("beta"));
+    pub const BETA: Self = Self(Name::Known(Known::Beta));
 
     /// A name as a resource or profile spells it.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self(Cow::Owned(name.to_owned()))
+        let known = Known::ALL.into_iter().find(|known| known.as_str() == name);
+        Self(known.map_or_else(|| Name::Other(name.into()), Name::Known))
     }
 
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Name::Known(known) => known.as_str(),
+            Name::Other(name) => name,
+        }
+    }
+}
+
+impl Ord for SignalName {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (&self.0, &other.0) {
+            (Name::Known(a), Name::Known(b)) => a.cmp(b),
+            _ => self.as_str().cmp(other.as_str()),
+        }
+    }
+}
+
+impl PartialOrd for SignalName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl From<String> for SignalName {
+    fn from(name: String) -> Self {
+        Self::new(&name)
+    }
+}
+
+impl Serialize for SignalName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }
 
 impl std::fmt::Display for SignalName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::fmt::Debug for SignalName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SignalName").field(&self.as_str()).finish()
     }
 }
 
@@ -166,4 +256,28 @@ pub struct Evidence {
     /// Signals whose value has been bit-identical while their neighbours moved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frozen: Vec<SignalName>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_orders_and_reads_as_its_text() {
+        let mut texts: Vec<&str> = Known::ALL.into_iter().map(Known::as_str).collect();
+        texts.extend(["", "cp", "cpu2", "errors ", "latency-p99", "Omega", "zz"]);
+        for a in &texts {
+            let name = SignalName::new(a);
+            assert_eq!((name.as_str(), name.to_string().as_str()), (*a, *a));
+            let json = serde_json::to_string(&name).unwrap();
+            assert_eq!(json, format!("{a:?}"));
+            assert_eq!(serde_json::from_str::<SignalName>(&json).unwrap(), name);
+            for b in &texts {
+                assert_eq!(name.cmp(&SignalName::new(b)), a.cmp(b), "{a} {b}");
+                assert_eq!(name == SignalName::new(b), a == b);
+            }
+        }
+        assert_eq!(SignalName::new("cpu"), SignalName::CPU);
+        assert_eq!(format!("{:?}", SignalName::CPU), "SignalName(\"cpu\")");
+    }
 }

@@ -277,7 +277,7 @@ impl Announced {
         if !low && !shown {
             return None;
         }
-        let what = if low { decision.why.as_str() } else { decision.action.as_str() };
+        let what = if low { &*decision.why } else { decision.action.as_str() };
         let news =
             self.held.as_ref().is_none_or(|h| h.what != what || now.duration_since(h.last) >= HELD_AGAIN);
         self.held = Some(Held { what: what.to_owned(), last: now });

@@ -122,7 +122,7 @@ mod tests {
 
     fn member(name: &str, replicas: i32, needs: i32) -> Situation {
         let mut s = Story::new().replicas(replicas).needs(needs).s;
-        s.object.name = name.into();
+        std::sync::Arc::make_mut(&mut s.object).name = name.into();
         s.spec.pool = Some("p".into());
         s.spec.enforcement = Enforcement::Act;
         s.spec.min_replicas = 1;

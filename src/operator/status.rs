@@ -141,7 +141,7 @@ fn last_decision(decision: &Decision, outcome: Option<&Outcome>) -> LastDecision
         action: decision.action.as_str().into(),
         timestamp: decision.at.to_string(),
         confidence: decision.confidence.filter(|c| c.is_finite()).map(|c| (c * 100.0).round() / 100.0),
-        reasoning: cut_to(&decision.reasoning, 1024),
+        reasoning: cut_to(&decision.reasoning.to_string(), 1024),
         why: cut_to(&decision.why, 128),
         decision_id: Some(decision.id.clone()),
         executed: matches!(outcome, Some(Outcome::Applied { .. })),

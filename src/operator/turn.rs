@@ -194,7 +194,7 @@ pub(super) async fn situation(
             ..standing(world, resource, &object, behind)
         },
         observed,
-        object,
+        object: object.into(),
     };
     situation.standing.pool = world.pools.share(world, &situation);
     // What is recorded must fit an entry, and what is decided on must be what is recorded.

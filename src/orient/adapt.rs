@@ -21,7 +21,7 @@ use nalgebra::{Matrix2, Vector2};
 
 use super::Estimate;
 use super::consistency::Monitor;
-use super::kalman::{Innovation, Motion, State, transition};
+use super::kalman::{Innovation, Motion, State, moved, spread};
 
 /// Forgetting factor of R, σ² and scale; one for all signals.
 pub const LAMBDA: f64 = 0.98;
@@ -106,7 +106,7 @@ impl Sensitivity {
         &mut self,
         innovation: &Innovation,
         residual: f64,
-        over: Matrix2<f64>,
+        dt: f64,
         noise: [(Matrix2<f64>, f64); 2],
         rate: f64,
     ) -> Vector2<f64> {
@@ -119,8 +119,8 @@ impl Sensitivity {
         let mut relative = Vector2::zeros();
         let mut scaled = Vector2::zeros();
         for (i, (process, measurement)) in noise.into_iter().enumerate() {
-            let dx = over * self.x[i];
-            let dp = over * self.p[i] * over.transpose() + process;
+            let dx = moved(self.x[i], dt);
+            let dp = spread(&self.p[i], dt) + process;
             let d_variance = dp[(0, 0)] + measurement;
             let d_residual = -dx[0];
             relative[i] = d_variance * per;
@@ -316,7 +316,7 @@ impl Channel {
     fn learn(&mut self, innovation: &Innovation, residual: f64, dt: f64, rate: f64, limits: &Limits) {
         let process = self.motion.covariance(dt) * self.process_noise();
         let noise = [(Matrix2::zeros(), self.r), (process, 0.0)];
-        let step = self.sensitivity.step(innovation, residual, transition(dt), noise, rate);
+        let step = self.sensitivity.step(innovation, residual, dt, noise, rate);
         let floor = self.r_floor(limits);
         let ceiling = (10.0 * self.scale).max(1e-9);
         self.r = (self.r * libm::exp(step[0])).clamp(floor, (ceiling * ceiling).max(floor));
@@ -324,13 +324,22 @@ impl Channel {
         self.process = (self.process * libm::exp(step[1])).clamp(low, high);
     }
 
+    fn now(&self, at: Timestamp) -> Option<State> {
+        let gap = seconds(self.at?, at).clamp(0.0, LONGEST_GAP);
+        Some(self.state.predict(gap, self.motion, self.process_noise()))
+    }
+
+    /// Level at `at` and its standard deviation, in the signal's unit: [`Self::estimate`] without a look ahead.
+    #[must_use]
+    pub fn level(&self, at: Timestamp) -> Option<(f64, f64)> {
+        self.now(at).map(|now| (now.x[0], now.p[(0, 0)].sqrt()))
+    }
+
     /// State at `at` (predicted, with the variance that this costs) and a sample's forecast `horizon` s later. Its
     /// `anomaly` is 0: that takes the signal's own distribution, see [`super::surprise`].
     #[must_use]
     pub fn estimate(&self, at: Timestamp, horizon: f64) -> Option<Estimate> {
-        let last = self.at?;
-        let gap = seconds(last, at).clamp(0.0, LONGEST_GAP);
-        let now = self.state.predict(gap, self.motion, self.process_noise());
+        let now = self.now(at)?;
         let ahead = now.predict(horizon.clamp(0.0, LONGEST_GAP), self.motion, self.process_noise());
         Some(Estimate {
             level: now.x[0],

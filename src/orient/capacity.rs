@@ -65,9 +65,11 @@ impl Capacity {
             Self::Utilisation { target, .. } => f64::from(replicas.max(0)) * target,
             Self::Queue { service, variability, slots, base, target, bound, .. } => {
                 let replica = Replica { service, variability, slots, base };
-                replica
-                    .largest_rate(replicas, target)
-                    .min(f64::from(replicas.max(0)) * slots * bound / service)
+                let most = f64::from(replicas.max(0)) * slots * bound / service;
+                if replica.surely_holds(replicas, most, target) {
+                    return most;
+                }
+                replica.largest_rate(replicas, target).min(most)
             }
         }
     }
@@ -230,6 +232,18 @@ mod tests {
                 prop_assert!(n == 50 || capacity.keep_probability(n) >= keep);
                 prop_assert!(n == 1 || capacity.keep_probability(n - 1) < keep);
             }
+        }
+
+        #[test]
+        fn the_lower_of_two_bounds_is_found_to_the_last_bit(
+            service in 1e-3..2.0f64, slots in 1u8..40, air in 0.2..30.0f64, bound in 0.5..1.0f64, n in 1..60
+        ) {
+            let replica = Replica::lognormal(service, 1.0, f64::from(slots));
+            let (base, target, slots) = (replica.base, air * replica.base, f64::from(slots));
+            let queue =
+                Capacity::Queue { mean: 1.0, sd: 1.0, service, variability: 1.0, slots, base, target, bound };
+            let both = replica.largest_rate(n, target).min(f64::from(n) * slots * bound / service);
+            prop_assert_eq!(queue.carried(n).to_bits(), both.to_bits());
         }
 
         #[test]

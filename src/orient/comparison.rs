@@ -286,7 +286,7 @@ impl Comparer {
             if let Some((value, at)) = fresh {
                 track.push(Sample { at, value, load }, self.key.as_ref().map(|k| k.1), judged, settings);
             }
-            if let Some(workload) = workload {
+            if let Some(workload) = workload.filter(|_| !by_revision.is_empty()) {
                 let current = of_revision(judged, &workload.current.pod_template_hash);
                 let old = old_revision(workload, by_revision, |hash| of_revision(judged, hash));
                 if let (Some(current), Some(old)) = (current, old) {

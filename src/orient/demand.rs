@@ -69,11 +69,11 @@ impl Flow {
         self.trend.observe(value, at, limits);
         let q_max = limits.q_max.min(SLOW).max(limits.q_min);
         self.level.observe(value, at, &Limits { q_max, ..*limits });
-        let (Some(trend), Some(level)) = (self.trend.estimate(at, 0.0), self.level.estimate(at, 0.0)) else {
+        let (Some((trend, sd)), Some((level, _))) = (self.trend.level(at), self.level.level(at)) else {
             return;
         };
-        if trend.samples >= ENOUGH && (trend.level - level.level).abs() > BEYOND_DOUBT * trend.level_sd {
-            self.level.settle(trend.level, trend.level_sd * trend.level_sd, self.trend.measurement_noise());
+        if self.trend.samples() >= ENOUGH && (trend - level).abs() > BEYOND_DOUBT * sd {
+            self.level.settle(trend, sd * sd, self.trend.measurement_noise());
         }
     }
 

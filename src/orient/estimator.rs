@@ -129,10 +129,7 @@ impl Estimator {
             .chain(computed.map(|sample| (&SignalName::OMEGA, sample)));
         for (name, (value, at)) in samples {
             let limits = limits(name, value, throughput, settings);
-            if !self.watched.contains_key(name) {
-                self.watched.insert(name.clone(), Watched::default());
-            }
-            let Some(Watched { channel, surprise }) = self.watched.get_mut(name) else { continue };
+            let Watched { channel, surprise } = self.watched.entry(name.clone()).or_default();
             let Some(z) = channel.observe(value, at, &limits) else { continue };
             surprise.observe(value);
             if let Some(i) = place(name) {
@@ -183,14 +180,14 @@ impl Estimator {
     /// What is shown: each named signal that has had a sample (and Ω where it is computed).
     fn estimates(&self, readings: &Readings, at: Timestamp, horizon: f64) -> BTreeMap<SignalName, Estimate> {
         let computed = readings.contains_key(&SignalName::PSI) && readings.contains_key(&SignalName::CVAR);
-        self.watched
-            .iter()
-            .filter(|(name, _)| readings.contains_key(name) || (computed && **name == SignalName::OMEGA))
-            .filter_map(|(name, Watched { channel, surprise })| {
-                let estimate = channel.estimate(at, horizon)?;
-                Some((name.clone(), Estimate { anomaly: surprise.anomaly(), ..estimate }))
-            })
-            .collect()
+        let mut shown = BTreeMap::new();
+        for (name, Watched { channel, surprise }) in &self.watched {
+            let asked = readings.contains_key(name) || (computed && *name == SignalName::OMEGA);
+            if let Some(estimate) = channel.estimate(at, horizon).filter(|_| asked) {
+                shown.insert(name.clone(), Estimate { anomaly: surprise.anomaly(), ..estimate });
+            }
+        }
+        shown
     }
 
     fn capacity(

@@ -61,10 +61,11 @@ impl Joint {
         // Beyond 1e6 σ the surprise is at its limit anyway, and squares stay finite.
         let z = z.map(|v| v.filter(|v| v.is_finite()).map(|v| v.clamp(-1e6, 1e6)));
         let vector = SVector::<f64, SIGNALS>::from_fn(|i, _| z[i].unwrap_or(0.0));
+        // The decomposition reads what is on the diagonal and below.
         let correlation = SMatrix::<f64, SIGNALS, SIGNALS>::from_fn(|i, j| {
             if i == j {
                 1.0
-            } else if z[i].is_some() && z[j].is_some() {
+            } else if i > j && z[i].is_some() && z[j].is_some() {
                 let norm = (self.moments[(i, i)] * self.moments[(j, j)]).sqrt();
                 (1.0 - SHRINK) * (self.moments[(i, j)] / norm).clamp(-1.0, 1.0)
             } else {

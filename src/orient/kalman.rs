@@ -32,8 +32,15 @@ impl Motion {
 }
 
 /// F over `dt` seconds.
-pub(super) fn transition(dt: f64) -> Matrix2<f64> {
-    Matrix2::new(1.0, dt, 0.0, 1.0)
+/// F·x over `dt` seconds.
+pub(super) fn moved(x: Vector2<f64>, dt: f64) -> Vector2<f64> {
+    Vector2::new(x[0] + dt * x[1], x[1])
+}
+
+/// F·P·Fᵀ over `dt` seconds, without the products by the ones and zeros of F.
+pub(super) fn spread(p: &Matrix2<f64>, dt: f64) -> Matrix2<f64> {
+    let (a, b) = (p[(0, 0)] + dt * p[(1, 0)], p[(0, 1)] + dt * p[(1, 1)]);
+    Matrix2::new(a + b * dt, b, p[(1, 0)] + p[(1, 1)] * dt, p[(1, 1)])
 }
 
 /// Mean and covariance of level and slope.
@@ -80,8 +87,8 @@ impl State {
     /// The state `dt` seconds later, process noise σ² = `process`. A missing sample is this and nothing more.
     #[must_use]
     pub fn predict(&self, dt: f64, motion: Motion, process: f64) -> Self {
-        let f = transition(dt);
-        Self { x: f * self.x, p: symmetric(f * self.p * f.transpose() + motion.covariance(dt) * process) }
+        let p = spread(&self.p, dt) + motion.covariance(dt) * process;
+        Self { x: moved(self.x, dt), p: symmetric(p) }
     }
 
     /// What a sample would tell this (predicted) state, at measurement noise `r`.
@@ -99,9 +106,13 @@ impl State {
     #[must_use]
     pub fn update(&self, innovation: &Innovation, residual: f64, r: f64) -> Self {
         let k = innovation.gain;
-        // 1 − K₀ = R/S, which keeps its digits where K₀ rounds to 1.
-        let keep = Matrix2::new(r / innovation.variance, 0.0, -k[1], 1.0);
-        let p = keep * self.p * keep.transpose() + k * k.transpose() * r;
+        // (I − KH)·P·(I − KH)ᵀ + K·R·Kᵀ; 1 − K₀ = R/S, which keeps its digits where K₀ rounds to 1.
+        let (keep, p) = (r / innovation.variance, &self.p);
+        let level = [keep * p[(0, 0)], keep * p[(0, 1)]];
+        let slope = [p[(1, 0)] - k[1] * p[(0, 0)], p[(1, 1)] - k[1] * p[(0, 1)]];
+        let kept = |row: [f64; 2]| (row[0] * keep, row[1] - row[0] * k[1]);
+        let ((p00, p01), (p10, p11)) = (kept(level), kept(slope));
+        let p = Matrix2::new(p00, p01, p10, p11) + k * k.transpose() * r;
         Self { x: self.x + k * residual, p: symmetric(p) }
     }
 }

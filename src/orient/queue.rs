@@ -11,6 +11,9 @@ pub(super) const LARGEST: f64 = 1024.0;
 /// [`p95_over_mean`] of 1.
 const P95_OVER_MEAN: f64 = 2.781_128_780_707_709;
 
+/// [`waits`] where everybody waits: ln 20.
+const ALL_WAIT: f64 = 2.995_732_273_553_991;
+
 /// One replica's service.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Replica {
@@ -55,7 +58,13 @@ fn waiting(inverse: f64, servers: f64, a: f64) -> f64 {
 
 /// ln(C/.05), 0 where fewer than one in twenty wait: how many mean waits the 95 % point of the wait is.
 pub(super) fn waits(wait: f64) -> f64 {
-    if wait > 0.05 { libm::log(wait / 0.05) } else { 0.0 }
+    if wait.to_bits() == 1.0_f64.to_bits() {
+        ALL_WAIT
+    } else if wait > 0.05 {
+        libm::log(wait / 0.05)
+    } else {
+        0.0
+    }
 }
 
 /// Where `f` falls through zero between `low` (f ≥ 0) and `high` (f < 0), to a share `within` of `high`; the side
@@ -154,6 +163,18 @@ impl Replica {
         self.search(n, target)
     }
 
+    /// Whether [`Self::largest_rate`] of `replicas` is above `rate` beyond the doubt of its search. One step instead of
+    /// a dozen, where another bound is the lower one.
+    pub(super) fn surely_holds(&self, replicas: i32, rate: f64, target: f64) -> bool {
+        let n = f64::from(replicas);
+        if replicas <= 0 || n * self.slots > LARGEST || !(self.service > 0.0 && self.slots > 0.0) {
+            return false;
+        }
+        let (c, slack) = (self.servers(n), self.slack(target));
+        let a = rate * self.service * (1.0 + 1e-6);
+        slack > 0.0 && a < c && slack * (c - a) > self.variability * waits(erlang_c(c, a))
+    }
+
     fn search(&self, n: f64, target: f64) -> f64 {
         let slack = self.slack(target);
         if slack < 0.0 {
@@ -200,6 +221,12 @@ impl Replica {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longest_wait_is_worked_out_beforehand_to_the_last_bit() {
+        let worked_out = libm::log(1.0 / 0.05);
+        assert_eq!(waits(1.0).to_bits(), worked_out.to_bits(), "{worked_out:?}");
+    }
 
     #[test]
     fn the_usual_spread_is_worked_out_beforehand_to_the_last_bit() {

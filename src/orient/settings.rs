@@ -67,7 +67,7 @@ impl Settings {
     /// Utilisation of the cpu request above which more replicas are needed, forecast or not.
     #[must_use]
     pub fn cpu_bound(&self) -> f64 {
-        (self.cpu_target + 0.10).max(0.80)
+        cpu_bound(self.cpu_target)
     }
 
     /// The same settings with every number inside the range where the formulas hold; a number that is not
@@ -94,6 +94,12 @@ impl Settings {
             cvar_penalty: within(self.cvar_penalty, 0.0, 10.0, 10.0),
         }
     }
+}
+
+/// Utilisation of the cpu request above which more replicas are needed, where `target` is to be held.
+#[must_use]
+pub fn cpu_bound(target: f64) -> f64 {
+    (target + 0.10).max(0.80)
 }
 
 fn within(value: f64, low: f64, high: f64, otherwise: f64) -> f64 {

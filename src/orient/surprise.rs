@@ -21,6 +21,8 @@
 //! Nothing depends on the unit: x → ax + b (a of either sign) changes no surprise but for rounding. State is of fixed
 //! size, some 3 KB a signal, and time plays no part.
 
+use std::sync::LazyLock;
+
 use super::special::MAX_SURPRISE;
 
 /// Samples before a surprise is stated.
@@ -44,6 +46,10 @@ const QUIET: (usize, usize) = (20, 200);
 /// A mean excess below this share of the mean innovation is none: values are tied.
 const TIED: f64 = 1e-6;
 
+/// −log₁₀ of the share of the body at or above a magnitude, for each count of it, itself included.
+static RANKS: LazyLock<[f64; BODY + 1]> =
+    LazyLock::new(|| std::array::from_fn(|above| libm::log10((BODY as f64 + 1.0) / (above as f64 + 1.0))));
+
 /// What one signal's past says of its next sample.
 #[derive(Clone, Debug)]
 pub struct Surprise {
@@ -57,6 +63,8 @@ pub struct Surprise {
     seen: usize,
     tails: [Tail; 2],
     recent: [f32; QUIET.1],
+    /// The last sample, counted from 0, that began or kept up a cluster.
+    loud: Option<usize>,
     raw: f64,
     anomaly: f64,
 }
@@ -72,6 +80,7 @@ impl Default for Surprise {
             seen: 0,
             tails: [const { Tail::new() }; 2],
             recent: [0.0; QUIET.1],
+            loud: None,
             raw: 0.0,
             anomaly: 0.0,
         }
@@ -115,14 +124,21 @@ impl Surprise {
         let [alone, together] = &mut self.tails;
         let surprise = alone.observe((x - self.level).abs()).max(together.observe((mean - self.level).abs()));
         self.raw = (surprise - std::f64::consts::LOG10_2).clamp(0.0, MAX_SURPRISE);
-        self.anomaly = (self.raw - (self.loudest() - CLUSTER).max(0.0)).max(0.0);
-        self.recent[self.seen % QUIET.1] = self.raw as f32;
+        // What is no surprise by itself is none after others either.
+        let back = (self.seen / 20).clamp(QUIET.0, QUIET.1).min(self.seen);
+        let clustered = self.raw > 0.0 && self.loud.is_some_and(|at| self.seen - at <= back);
+        let cluster = if clustered { (self.loudest(back) - CLUSTER).max(0.0) } else { 0.0 };
+        self.anomaly = (self.raw - cluster).max(0.0);
+        let raw = self.raw as f32;
+        self.recent[self.seen % QUIET.1] = raw;
+        if f64::from(raw) > CLUSTER {
+            self.loud = Some(self.seen);
+        }
         self.seen += 1;
     }
 
-    /// The largest surprise of the last samples.
-    fn loudest(&self) -> f64 {
-        let back = (self.seen / 20).clamp(QUIET.0, QUIET.1).min(self.seen);
+    /// The largest surprise of the last `back` samples.
+    fn loudest(&self, back: usize) -> f64 {
         let end = self.seen % QUIET.1;
         // The ring in two pieces: what wraps around comes from its end.
         let (before, wrapped) = (end.min(back), back - end.min(back));
@@ -144,6 +160,12 @@ fn largest(values: &[f32]) -> f32 {
         }
     }
     lanes.into_iter().chain(rest.iter().copied()).fold(0.0, f32::max)
+}
+
+/// The smallest single that is no less than `value`.
+fn rounded_up(value: f64) -> f32 {
+    let near = value as f32;
+    if f64::from(near) < value { near.next_up() } else { near }
 }
 
 /// Sum of what values are above a threshold, in a fixed order.
@@ -184,11 +206,14 @@ impl Tail {
     }
 
     fn surprise(&self, magnitude: f64) -> f64 {
-        let above = self.top[..self.kept].partition_point(|t| f64::from(*t) >= magnitude);
-        if self.cut && above == self.kept {
-            let above = self.body.iter().filter(|b| f64::from(**b) >= magnitude).count();
-            return libm::log10((BODY as f64 + 1.0) / (above as f64 + 1.0));
+        let top = &self.top[..self.kept];
+        // Nine in ten are below all of the tail.
+        if self.cut && top.last().is_none_or(|least| f64::from(*least) >= magnitude) {
+            let bar = rounded_up(magnitude);
+            let above = self.body.iter().filter(|b| **b >= bar).count();
+            return RANKS[above];
         }
+        let above = top.partition_point(|t| f64::from(*t) >= magnitude);
         let k = ((self.count * SHARE) as usize).clamp(5, TAIL).min(self.kept.saturating_sub(1));
         let threshold = f64::from(self.top[k]);
         let excess = excess(&self.top[..k], threshold) / k.max(1) as f64;
@@ -208,8 +233,9 @@ impl Tail {
         if seen.is_multiple_of(stride) {
             self.body[seen / stride % BODY] = magnitude;
         }
-        let place = self.top[..self.kept].partition_point(|t| *t > magnitude);
-        if place < self.kept || !self.cut {
+        let top = &self.top[..self.kept];
+        if !self.cut || top.last().is_some_and(|least| *least <= magnitude) {
+            let place = top.partition_point(|t| *t > magnitude);
             if place <= TAIL {
                 let last = self.kept.min(TAIL);
                 self.top.copy_within(place..last, place + 1);

@@ -3,6 +3,8 @@
 //! Nobody tells a pilot whether a plan was carried out: it sees it in the next observation, and remembers the act
 //! or the abstention accordingly.
 
+use std::sync::Arc;
+
 use crate::api::scaling::MatVerseScalingSpec;
 use crate::decide::situation::{GateView, Memory, ObjectRef, Plan, Situation, Standing};
 use crate::decide::{self, Decision, Version};
@@ -13,14 +15,14 @@ use crate::orient::{Estimator, Settings};
 /// Estimators and memory of one workload.
 #[derive(Clone, Debug)]
 pub struct Pilot {
-    object: ObjectRef,
+    object: Arc<ObjectRef>,
     spec: MatVerseScalingSpec,
     settings: Settings,
     version: Version,
     estimator: Estimator,
     memory: Memory,
     /// The last plan that may be carried out, with the memory for that case.
-    open: Option<(Plan, Memory)>,
+    open: Option<(Plan, Arc<Memory>)>,
 }
 
 impl Pilot {
@@ -36,7 +38,7 @@ impl Pilot {
             target: spec.target_ref.name.clone(),
         };
         let mut pilot = Self {
-            object,
+            object: Arc::new(object),
             settings: decide::settings(&spec),
             version: Version::NEWEST,
             spec: spec.clone(),
@@ -79,12 +81,12 @@ impl Pilot {
         if let Some((plan, memory)) = self.open.take()
             && observed.workload.as_ref().is_some_and(|w| carried_out(&plan, w))
         {
-            self.memory = memory;
+            self.memory = Arc::unwrap_or_clone(memory);
         }
         let picture = self.estimator.orient(&observed, &self.settings);
         Situation {
             now: observed.at,
-            object: self.object.clone(),
+            object: Arc::clone(&self.object),
             spec: self.spec.clone(),
             picture,
             memory: self.memory.clone(),
@@ -98,9 +100,9 @@ impl Pilot {
     /// Decides on a situation of [`Self::orient`].
     pub fn decide(&mut self, situation: &Situation) -> Decision {
         let decision = decide::decide_by(self.version, situation);
-        self.memory.clone_from(&decision.memory_if_not_applied);
+        self.memory = (*decision.memory_if_not_applied).clone();
         if decision.act {
-            self.open = Some((decision.plan.clone(), decision.memory.clone()));
+            self.open = Some((decision.plan.clone(), Arc::clone(&decision.memory)));
         }
         decision
     }

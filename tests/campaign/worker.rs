@@ -146,7 +146,7 @@ fn decided(deployment: &Deployment, sets: &[ReplicaSet], target: &str) -> (Situa
     let at = now();
     let situation = Situation {
         now: at,
-        object,
+        object: object.into(),
         spec,
         observed: Observed { at, evidence: Evidence::default(), workload: Some(workload) },
         picture: Picture::default(),

@@ -74,7 +74,8 @@ impl Scene {
                 name: "web".into(),
                 uid: "u".into(),
                 target: "web".into(),
-            },
+            }
+            .into(),
             spec,
             observed: Observed { at: self.now, evidence: Evidence::default(), workload: Some(workload) },
             picture: Picture::default(),

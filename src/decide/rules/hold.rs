@@ -127,7 +127,7 @@ mod tests {
         let d = zero.decide();
         expect(&d, Action::Noop, "ScaledToZero");
         assert!(d.memory.reverted.is_empty(), "switching off is no contest");
-        let raised = Story::new().replicas(2).needs(4).memory(|m| *m = d.memory.clone());
+        let raised = Story::new().replicas(2).needs(4).memory(|m| *m = (*d.memory).clone());
         let raised = raised.with(|s| s.now = at(15)).fresh(SignalName::CPU, 0.7);
         expect(&raised.decide(), Action::ScaleUp, "Forecast");
     }

@@ -12,7 +12,10 @@ pub(super) mod rollback;
 pub(super) mod scale_down;
 pub(super) mod scale_up;
 
+use std::borrow::Cow;
+
 use super::situation::{Action, Holds, Notice, Plan, Proof, RuleVerdict};
+use super::text::Text;
 use super::view::View;
 
 /// What came of trying one rule.
@@ -20,7 +23,7 @@ use super::view::View;
 pub(super) struct Tried {
     pub(super) verdict: RuleVerdict,
     /// Token of what it waits on, where it waits.
-    pub(super) token: Option<String>,
+    pub(super) token: Option<Cow<'static, str>>,
     /// What it waits on, for people.
     pub(super) waiting: Vec<String>,
     pub(super) notices: Vec<Notice>,
@@ -32,8 +35,8 @@ pub(super) struct Tried {
 pub(super) struct Proposal {
     pub(super) action: Action,
     pub(super) plan: Plan,
-    pub(super) why: String,
-    pub(super) reasoning: String,
+    pub(super) why: Cow<'static, str>,
+    pub(super) reasoning: Text,
     pub(super) proof: Option<Proof>,
     /// Already calibrated.
     pub(super) confidence: Option<f64>,
@@ -45,14 +48,14 @@ pub(super) struct Proposal {
 }
 
 impl Tried {
-    pub(super) fn no(rule: Action, because: impl Into<String>) -> Self {
+    pub(super) fn no(rule: Action, because: impl Into<Text>) -> Self {
         Self::verdict(rule, Holds::No, because.into())
     }
 
     pub(super) fn wait(
         rule: Action,
-        token: impl Into<String>,
-        because: impl Into<String>,
+        token: impl Into<Cow<'static, str>>,
+        because: impl Into<Text>,
         on: Vec<String>,
     ) -> Self {
         Self { token: Some(token.into()), waiting: on, ..Self::verdict(rule, Holds::Wait, because.into()) }
@@ -73,7 +76,7 @@ impl Tried {
         self
     }
 
-    fn verdict(rule: Action, holds: Holds, because: String) -> Self {
+    fn verdict(rule: Action, holds: Holds, because: Text) -> Self {
         Self {
             verdict: RuleVerdict { rule, holds, because },
             token: None,

@@ -161,7 +161,7 @@ fn restoration(v: &View<'_>, trial: &RetuneTrial, why: &str) -> Option<Proposal>
             restore: true,
         },
         why: "Restore".into(),
-        reasoning: format!("{} {value} → {}: {why}", trial.key, trial.before),
+        reasoning: format!("{} {value} → {}: {why}", trial.key, trial.before).into(),
         proof: None,
         confidence: None,
         exempt: true,
@@ -261,7 +261,7 @@ fn obstacle(v: &View<'_>, retune: &Retune, suspected: bool) -> Option<Tried> {
     if !v.consistent() {
         return wait("Inconsistent".into(), "a consistent filter", "the filter is not consistent".into());
     }
-    let alarm = v.troubles().into_iter().next().map(|trouble| trouble.text);
+    let alarm = v.troubles().into_iter().next().map(|trouble| trouble.text());
     let alarm = alarm.or_else(|| v.cpu_hot().map(|cpu| format!("cpu {}", short(cpu))));
     if let Some(alarm) = alarm {
         return wait("Alarm".into(), "the alarm to pass", format!("never during an alarm: {alarm}"));
@@ -312,8 +312,9 @@ fn step(v: &View<'_>, retune: &Retune, reason: &Reason) -> Tried {
             to: to.clone(),
             restore: false,
         },
-        why: format!("{}:{}", if reason.signal == SignalName::BETA { "Trend" } else { "Low" }, reason.signal),
-        reasoning: format!("{} {from} → {to}: {}", parameter.key, reason.text),
+        why: format!("{}:{}", if reason.signal == SignalName::BETA { "Trend" } else { "Low" }, reason.signal)
+            .into(),
+        reasoning: format!("{} {from} → {to}: {}", parameter.key, reason.text).into(),
         proof: None,
         confidence: confidence::retune(reason.sure, estimate, margin, share, reason.span),
         exempt: false,

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 
 use super::{Proposal, Tried, notice, retune};
 use crate::decide::situation::{Action, Notice, Plan, Proof};
+use crate::decide::text::Text;
 use crate::decide::view::{Trouble, View, seconds, short};
 use crate::decide::{confidence, policy};
 use crate::observe::reading::SignalName;
@@ -127,7 +128,7 @@ pub(crate) fn try_rule(v: &View<'_>) -> Finding {
     }
     let text = pick(|j| if let Judged::Elsewhere(text) = j { Some(text) } else { None });
     let text = text.map_or("no rollout to blame", String::as_str);
-    Tried::no(RULE, text).with(degraded(&texts, text)).into()
+    Tried::no(RULE, text.to_owned()).with(degraded(&texts, text)).into()
 }
 
 /// Neither proven nor cleared yet.
@@ -142,13 +143,13 @@ fn before_persistence(v: &View<'_>, troubles: &[Trouble]) -> Finding {
     let age = v.since(v.template_started());
     let Some(worst) = troubles.iter().max_by_key(|trouble| trouble.turns) else {
         let text = if age > reach {
-            format!("no rollout in the last {} s", short(reach))
+            Text::of("no rollout in the last {} s", [reach.into()])
         } else {
-            format!("no trouble since the rollout of {} s ago", short(age))
+            Text::of("no trouble since the rollout of {} s ago", [age.into()])
         };
         return Tried::no(RULE, text).into();
     };
-    let text = format!("{} for {} of {} turns", worst.text, worst.turns, v.spec().persistence);
+    let text = format!("{} for {} of {} turns", worst.text(), worst.turns, v.spec().persistence);
     if age > reach || !v.spec().rollback.enabled {
         return Tried::no(RULE, text).into();
     }
@@ -196,7 +197,7 @@ fn judge(v: &View<'_>, trouble: &Trouble) -> Judged {
         .iter()
         .find(of_signal(Baseline::SideBySide))
         .or_else(|| all.iter().find(of_signal(Baseline::Before)));
-    let what = &trouble.text;
+    let what = trouble.text();
     let age = v.since(started);
     let Some(c) = found else {
         return if age > reach {
@@ -278,7 +279,7 @@ fn convict(v: &View<'_>, charge: Charge) -> Finding {
     }
     let Some(target) = target(v) else {
         let text = format!("{}; there is no earlier revision that is not known bad", charge.text);
-        return Tried::no(RULE, &text).with(degraded(&charge.text, "no earlier revision to restore")).into();
+        return Tried::no(RULE, text).with(degraded(&charge.text, "no earlier revision to restore")).into();
     };
     let reasoning = format!(
         "{} → {}: {}; ConfigMaps unchanged since the rollout, Secrets are not read",
@@ -293,8 +294,8 @@ fn convict(v: &View<'_>, charge: Charge) -> Finding {
             bad_template: current.template.clone(),
             good_template: target.template.clone(),
         },
-        why: charge.why,
-        reasoning,
+        why: charge.why.into(),
+        reasoning: reasoning.into(),
         proof: Some(charge.proof),
         confidence: charge.confidence,
         exempt: true,
@@ -312,7 +313,7 @@ fn obstacle(v: &View<'_>, charge: &Charge) -> Option<(Tried, bool)> {
         tried.notices = notices;
         Some((tried, false))
     };
-    let wait = |token: &str, why: &str, on: String| {
+    let wait = |token: &'static str, why: &str, on: String| {
         Some((Tried::wait(RULE, token, format!("{}; {why}", charge.text), vec![on]), true))
     };
     let bad = |why: &str| vec![degraded(&charge.text, why)];
@@ -384,7 +385,7 @@ fn target<'a>(v: &View<'a>) -> Option<&'a Revision> {
 }
 
 fn texts(lasting: &[&Trouble], failing: Option<&Charge>) -> String {
-    let mut texts: Vec<String> = lasting.iter().map(|trouble| trouble.text.clone()).collect();
+    let mut texts: Vec<String> = lasting.iter().map(|trouble| trouble.text()).collect();
     texts.extend(failing.map(|charge| charge.text.clone()));
     texts.join(", ")
 }

@@ -35,8 +35,12 @@ fn a_proven_bad_revision_is_reverted_with_proof_and_exact_plan() {
     let proof =
         Proof::Sequential { signal: "latency".into(), e: 63.0, alpha: 0.05, looks: 9, onset: Some(at(-90)) };
     assert_eq!(d.proof, Some(proof));
-    assert!(d.reasoning.contains("latency 410 against 182 beside old pods; e = 63 ≥ 20"), "{}", d.reasoning);
-    assert!(d.reasoning.contains("Secrets are not read"));
+    assert!(
+        d.reasoning.to_string().contains("latency 410 against 182 beside old pods; e = 63 ≥ 20"),
+        "{}",
+        d.reasoning
+    );
+    assert!(d.reasoning.to_string().contains("Secrets are not read"));
     let confidence = d.confidence.unwrap();
     assert!(confidence > 0.9 && confidence < 1.0, "{confidence}");
     assert_eq!(d.memory.bad_templates, ["t-new"]);
@@ -360,7 +364,9 @@ fn one_plain_deviation_in_five_minutes_is_enough_where_samples_are_few() {
         Proof::OneSided { signal: "latency".into(), p: 0.012, alpha: 0.05, samples: 1, onset: at(-2) };
     assert_eq!(d.proof, Some(proof));
     assert!(
-        d.reasoning.contains("latency 143 against 95 before the rollout; p = 0.012 over 1 samples ≤ 0.05")
+        d.reasoning
+            .to_string()
+            .contains("latency 143 against 95 before the rollout; p = 0.012 over 1 samples ≤ 0.05")
     );
     assert_eq!(d.confidence, Some(1.0 - 0.012));
     let noisy = few_samples().estimate(SignalName::LATENCY, 143.0, 0.0, 40.0).decide();

@@ -2,11 +2,14 @@
 //!
 //! The least urgent act has the most conditions: any doubt keeps the count.
 
+use std::borrow::Cow;
+
 use super::{Proposal, Tried, scale_up, unrest_waits};
 use crate::api::scaling::SelectPolicy;
 use crate::decide::behavior::{self, Way};
 use crate::decide::policy;
 use crate::decide::situation::{Action, GateView, Plan};
+use crate::decide::text::Text;
 use crate::decide::view::{View, short};
 use crate::observe::reading::{Reading, SignalName, Use};
 
@@ -14,7 +17,7 @@ const RULE: Action = Action::ScaleDown;
 
 /// One reason to keep the count for now.
 struct Block {
-    token: String,
+    token: Cow<'static, str>,
     because: String,
     waiting: String,
 }
@@ -34,7 +37,8 @@ pub(crate) fn try_rule(v: &View<'_>) -> Tried {
     if need.raw >= desired
         || f64::from(need.raw.max(spec.min_replicas)) >= slack.max(f64::from(spec.min_replicas))
     {
-        return Tried::no(RULE, format!("needs {} of {desired}", need.raw.max(spec.min_replicas)));
+        let needed = need.raw.max(spec.min_replicas);
+        return Tried::no(RULE, Text::of("needs {} of {}", [needed.into(), desired.into()]));
     }
     if spec.behavior.scale_down.select_policy == SelectPolicy::Disabled {
         return Tried::no(RULE, "behavior.scaleDown is disabled");
@@ -72,7 +76,7 @@ pub(crate) fn try_rule(v: &View<'_>) -> Tried {
         action: RULE,
         plan: Plan::Scale { from: desired, to },
         why: if desired > spec.max_replicas { "AboveMax".into() } else { "Surplus".into() },
-        reasoning: format!("{desired} → {to}: needed {stable} at most for {window} s"),
+        reasoning: format!("{desired} → {to}: needed {stable} at most for {window} s").into(),
         proof: None,
         confidence: v.sure(RULE, to, false),
         exempt: desired > spec.max_replicas,
@@ -123,7 +127,7 @@ fn give_back(v: &View<'_>, most: i32) -> Tried {
         action: RULE,
         plan: Plan::Scale { from: desired, to },
         why: "PoolShare".into(),
-        reasoning: format!("{desired} → {to}: the pool's other members gain more by the difference"),
+        reasoning: format!("{desired} → {to}: the pool's other members gain more by the difference").into(),
         proof: None,
         confidence: v.sure(RULE, to, false),
         // A budget is a limit: what is given back is not given because it is not needed.
@@ -137,8 +141,9 @@ fn give_back(v: &View<'_>, most: i32) -> Tried {
 fn blocks(v: &View<'_>) -> Vec<Block> {
     let (w, m, spec) = (v.w, v.m, v.spec());
     let mut found = Vec::new();
-    let mut block =
-        |token: String, because: String, waiting: String| found.push(Block { token, because, waiting });
+    let mut block = |token: Cow<'static, str>, because: String, waiting: String| {
+        found.push(Block { token, because, waiting });
+    };
 
     for token in v.unbelievable(Use::ScaleDown) {
         let name = token.split_once(':').map_or("", |(_, name)| name).to_owned();
@@ -149,7 +154,7 @@ fn blocks(v: &View<'_>) -> Vec<Block> {
             _ => String::new(),
         };
         let state = token.split(':').next().unwrap_or_default().to_owned();
-        block(token, format!("{name} is {state}{age}"), format!("fresh {name}"));
+        block(token.into(), format!("{name} is {state}{age}"), format!("fresh {name}"));
     }
     if !v.consistent() {
         let because = "the filter's innovations are larger than it expects".into();
@@ -166,8 +171,8 @@ fn blocks(v: &View<'_>) -> Vec<Block> {
     }
     if let Some(trouble) = v.troubles().into_iter().next() {
         block(
-            format!("Trouble:{}", trouble.signal),
-            trouble.text,
+            format!("Trouble:{}", trouble.signal).into(),
+            trouble.text(),
             format!("{} in its target", trouble.signal),
         );
     }
@@ -178,7 +183,7 @@ fn blocks(v: &View<'_>) -> Vec<Block> {
     }
     for name in &v.s.observed.evidence.frozen {
         let because = format!("{name} has not moved while its neighbours did");
-        block(format!("Frozen:{name}"), because, format!("{name} to move"));
+        block(format!("Frozen:{name}").into(), because, format!("{name} to move"));
     }
     if let Some(fresh) = v.s.observed.evidence.fresh_pods
         && i64::from(fresh) < i64::from(w.ready)

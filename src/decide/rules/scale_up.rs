@@ -1,12 +1,11 @@
 //! Row 2: more replicas — by forecast, by the reactive bounds, or into [min, max].
 
-use std::fmt::Write as _;
-
 use super::{Proposal, Tried, notice};
 use crate::api::scaling::{Enforcement, SelectPolicy};
 use crate::decide::behavior::{self, Way};
 use crate::decide::policy;
 use crate::decide::situation::{Action, Plan};
+use crate::decide::text::Text;
 use crate::decide::view::{View, short};
 use crate::observe::reading::SignalName;
 use crate::orient::capacity::Capacity;
@@ -81,11 +80,12 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
     Tried::yes(Proposal {
         action: RULE,
         plan: Plan::Scale { from: w.desired, to },
-        why: if suspected.is_some() { format!("Provisional:{}", most.why) } else { most.why.to_owned() },
+        why: if suspected.is_some() { format!("Provisional:{}", most.why).into() } else { most.why.into() },
         reasoning: match suspected {
             Some(what) => format!("{} → {to}: {cause}; provisional: {what}", w.desired),
             None => format!("{} → {to}: {cause}", w.desired),
-        },
+        }
+        .into(),
         proof: None,
         confidence: v.sure(RULE, to, late(v)).or_else(|| kept_beyond(v, to)),
         exempt: clamped || w.desired < spec.min_replicas || missed(v),
@@ -223,20 +223,20 @@ fn not_asked(v: &View<'_>, pending: Vec<String>) -> Tried {
             "the filter is not consistent, so only the reactive bounds count".into()
         }
         Some(need) if need.raw > need.want => {
-            format!("needs {} of {desired}, maxReplicas is {}", need.raw, v.spec().max_replicas)
+            let most = v.spec().max_replicas;
+            Text::of("needs {} of {}, maxReplicas is {}", [need.raw.into(), desired.into(), most.into()])
         }
-        Some(need) => format!("needs {} of {desired}", need.raw),
-        None => "no forecast".to_owned(),
+        Some(need) => Text::of("needs {} of {}", [need.raw.into(), desired.into()]),
+        None => "no forecast".into(),
     };
     if let Some(cpu) = v.value(&SignalName::CPU) {
-        let sign = if cpu > bound { '>' } else { '<' };
-        // Writing into a String cannot fail.
-        let _ = write!(text, "; cpu {} {sign} {}", short(cpu), short(bound));
+        let more = if cpu > bound { "; cpu {} > {}" } else { "; cpu {} < {}" };
+        text = text.and(more, [cpu.into(), bound.into()]);
     }
     if pending.is_empty() {
         return Tried::no(RULE, text);
     }
-    text = format!("{text}; {}", pending.join("; "));
+    let text = format!("{text}; {}", pending.join("; "));
     Tried::wait(RULE, "Reactive", text, pending)
 }
 

@@ -210,7 +210,7 @@ fn while_a_rollout_is_suspected_it_is_provisional() {
         .with(|s| s.picture.comparisons[0].verdict = Verdict::Undecided)
         .decide();
     expect(&d, Action::ScaleUp, "Provisional:Forecast");
-    assert!(d.provisional && d.reasoning.contains("provisional"));
+    assert!(d.provisional && d.reasoning.to_string().contains("provisional"));
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn confidence_below_the_floor_is_a_noop_unless_the_target_is_missed_already() {
     });
     let d = unsure.decide();
     expect(&d, Action::Noop, "LowConfidence");
-    assert!(d.reasoning.contains("< 0.85"), "{}", d.reasoning);
+    assert!(d.reasoning.to_string().contains("< 0.85"), "{}", d.reasoning);
     assert_eq!(
         unsure.clone().fresh(SignalName::CPU, 0.75).decide().action,
         Action::ScaleUp,

@@ -130,7 +130,7 @@ fn a_rich_situation_fits_into_an_entry() {
     workload.previous = vec![workload.current.clone(); 3];
     let mut decision = scale(&rich, 20);
     let verdict = decision.rules[0].clone();
-    let because = "utilisation 0.8123 of 0.70 at the horizon of 45 s, n* = 20, P(kept) = .97".to_owned();
+    let because = "utilisation 0.8123 of 0.70 at the horizon of 45 s, n* = 20, P(kept) = .97".into();
     decision.rules = vec![crate::decide::situation::RuleVerdict { because, ..verdict }; 5];
     let intent = Intent::new(&rich, &decision, true, at(40)).unwrap();
     let entry = Entry::sign(ORIGIN, predicate(Body::Intent(Box::new(intent))), &signer()).unwrap();

@@ -66,7 +66,8 @@ pub fn situation(target: &str, replicas: i32, now: i64) -> Situation {
             name: target.into(),
             uid: format!("mvs-{target}"),
             target: target.into(),
-        },
+        }
+        .into(),
         spec,
         observed: Observed {
             at: at(now),
@@ -120,12 +121,12 @@ pub fn scale(situation: &Situation, to: i32) -> Decision {
         act: true,
         want: to,
         why: "Forecast".into(),
-        reasoning: format!("{from} to {to}"),
+        reasoning: format!("{from} to {to}").into(),
         rules: vec![RuleVerdict { rule: Action::ScaleUp, holds: Holds::Yes, because: "n* = 5".into() }],
         waiting_on: Vec::new(),
         notices: Vec::new(),
-        memory: Memory::default(),
-        memory_if_not_applied: Memory::default(),
+        memory: Arc::default(),
+        memory_if_not_applied: Arc::default(),
         mode: crate::api::scaling::Mode::Balanced,
         policy_version: 1,
     }

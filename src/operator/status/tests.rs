@@ -175,9 +175,9 @@ fn an_act_that_does_not_stand_is_not_remembered_as_one() {
 #[test]
 fn a_forecast_of_an_earlier_turn_is_not_shown() {
     let mut scene = scene();
-    scene.decision.memory.recommendations.pop();
+    memory(&mut scene).recommendations.pop();
     assert_eq!(scene.status(&MatVerseScalingStatus::default()).forecast, None);
-    scene.decision.memory.recommendations.clear();
+    memory(&mut scene).recommendations.clear();
     assert_eq!(scene.status(&MatVerseScalingStatus::default()).forecast, None);
 }
 
@@ -295,6 +295,10 @@ fn work(scene: &mut Scene) -> &mut Workload {
     scene.observed.workload.as_mut().unwrap()
 }
 
+fn memory(scene: &mut Scene) -> &mut Memory {
+    std::sync::Arc::make_mut(&mut scene.decision.memory)
+}
+
 fn notice(scene: &mut Scene, reason: &str) {
     let notice = json!({"reason": reason, "message": "Ω .6, no rollout to blame"});
     scene.decision.notices.push(serde_json::from_value(notice).unwrap());
@@ -333,7 +337,7 @@ fn a_steady_state_writes_only_the_heartbeat() {
     scene.outcome = None;
     scene.entry = None;
     scene.decision = decision(&Plan::Nothing);
-    scene.decision.memory.cooldown_until = None;
+    memory(&mut scene).cooldown_until = None;
     scene.decision.waiting_on = vec!["stabilisation: 212.5 s of 300 s".into()];
     let old = scene.status(&MatVerseScalingStatus::default());
     // Everything that rides along moves.
@@ -370,9 +374,9 @@ fn what_matters_is_written_at_once() {
         |s| s.standing.ledger_available = false,
         |s| s.picture.consistency = Consistency::Overconfident,
         |s| drop(s.observed.evidence.readings.insert(SignalName::LATENCY, Reading::Missing)),
-        |s| s.decision.memory.cooldown_until = None,
-        |s| s.decision.memory.bad_templates.push("t0".into()),
-        |s| s.decision.memory.rollbacks.push(now()),
+        |s| memory(s).cooldown_until = None,
+        |s| memory(s).bad_templates.push("t0".into()),
+        |s| memory(s).rollbacks.push(now()),
     ];
     let scene_before = scene();
     let old = scene_before.status(&MatVerseScalingStatus::default());

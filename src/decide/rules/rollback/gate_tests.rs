@@ -36,7 +36,11 @@ fn a_gate_that_blocks_what_the_rollout_brought_has_it_reverted() {
     let proof = Proof::Gate { gates: vec!["cvar".into()], samples: 20, turns: 3, onset: at(-110) };
     assert_eq!(d.proof, Some(proof));
     assert_eq!(d.confidence, None, "the gate states no probability");
-    assert!(d.reasoning.contains("the gate blocks: cvar 0.17 needs ≤ 0.1 (20 samples"), "{}", d.reasoning);
+    assert!(
+        d.reasoning.to_string().contains("the gate blocks: cvar 0.17 needs ≤ 0.1 (20 samples"),
+        "{}",
+        d.reasoning
+    );
     assert_eq!(d.memory.bad_templates, ["t-new"]);
 }
 
