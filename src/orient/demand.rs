@@ -48,7 +48,7 @@ pub fn poisson_variance(rate: f64, interval: f64) -> f64 {
     rate.max(0.0) / RATE_WINDOW.max(2.0 * interval)
 }
 
-/// A demand, seen three times: by its rhythm, by a filter that believes in trends, and by a slow one that does not.
+/// A demand, seen three times: by its rhythm where it is a count, by a filter that believes in trends, and by a slow one that does not.
 ///
 /// Samples of a `rate()` share most of their window with the sample before, so their noise looks like a movement,
 /// and a count that follows it moves all the time. The rhythm takes one sample a window, so it speaks once its forecasts have
@@ -56,7 +56,8 @@ pub fn poisson_variance(rate: f64, interval: f64) -> f64 {
 /// doubt: then it goes there and starts anew. A slope counts where it is beyond doubt.
 #[derive(Clone, Debug)]
 struct Flow {
-    rhythm: Box<Rhythm>,
+    /// Of arrivals alone: a total of utilisation is no count, and its spread was stated well without.
+    rhythm: Option<Box<Rhythm>>,
     trend: Channel,
     level: Channel,
 }
@@ -64,24 +65,23 @@ struct Flow {
 impl Default for Flow {
     fn default() -> Self {
         let (trend, level) = (Channel::new(Motion::Trend), Channel::new(Motion::Level));
-        Self { rhythm: Box::default(), trend, level }
+        Self { rhythm: None, trend, level }
     }
 }
 
 impl Flow {
-    fn observe(&mut self, value: f64, at: Timestamp, horizon: f64, limits: &Limits) {
+    fn observe(&mut self, value: f64, at: Timestamp, horizon: Option<f64>, limits: &Limits) {
         self.trend.observe(value, at, limits);
         let q_max = limits.q_max.min(SLOW).max(limits.q_min);
         self.level.observe(value, at, &Limits { q_max, ..*limits });
         let (Some((trend, sd)), Some((level, _))) = (self.trend.level(at), self.level.level(at)) else {
             return;
         };
-        // A doubtful sample is none to the rhythm.
-        if limits.r_extra <= 0.0 {
+        if let Some(horizon) = horizon {
             let least = limits.q_min * trend;
             let noise = limits.r_floor.max(least * least);
             let rise = (trend, self.trend.slope());
-            self.rhythm.observe(value, at, rise, limits.interval, horizon, noise);
+            self.rhythm.get_or_insert_default().observe(value, at, rise, limits.interval, horizon, noise);
         }
         if self.trend.samples() >= ENOUGH && (trend - level).abs() > BEYOND_DOUBT * sd {
             self.level.settle(trend, sd * sd, self.trend.measurement_noise());
@@ -92,7 +92,7 @@ impl Flow {
     fn through(&self, at: Timestamp, horizon: f64, enough: u32) -> Option<(f64, f64)> {
         let trend = self.trend.estimate(at, horizon)?;
         let level = self.level.estimate(at, horizon).filter(|level| level.samples >= enough)?;
-        if let Some((mean, sd)) = self.rhythm.through(at, horizon)
+        if let Some((mean, sd)) = self.rhythm.as_ref().and_then(|rhythm| rhythm.through(at, horizon))
             && (trend.level - mean).abs() <= BEYOND_DOUBT * sd.max(trend.level_sd)
         {
             return Some((mean.max(0.0), sd));
@@ -186,12 +186,12 @@ impl Demand {
             return;
         }
         let limits = Limits { r_extra: doubt * doubt, ..*limits };
-        self.total.observe(mean * pods, sampled_at, self.horizon, &limits);
+        self.total.observe(mean * pods, sampled_at, None, &limits);
     }
 
     /// Takes in arrivals a second.
     pub fn arrive(&mut self, rate: f64, sampled_at: Timestamp, limits: &Limits) {
-        self.arrivals.observe(rate, sampled_at, self.horizon, limits);
+        self.arrivals.observe(rate, sampled_at, Some(self.horizon), limits);
     }
 
     /// Takes in what one turn says of the service time.
