@@ -335,6 +335,12 @@ impl Channel {
         self.now(at).map(|now| (now.x[0], now.p[(0, 0)].sqrt()))
     }
 
+    /// Slope, in the signal's unit a second; 0 before the first sample.
+    #[must_use]
+    pub fn slope(&self) -> f64 {
+        self.state.x[1]
+    }
+
     /// State at `at` (predicted, with the variance that this costs) and a sample's forecast `horizon` s later. Its
     /// `anomaly` is 0: that takes the signal's own distribution, see [`super::surprise`].
     #[must_use]

@@ -17,6 +17,7 @@ use super::capacity::Capacity;
 use super::kalman::Motion;
 use super::queue::Replica;
 use super::ready::Counts;
+use super::rhythm::Rhythm;
 use super::service::Service;
 use super::settings::{Model, Settings};
 
@@ -47,31 +48,41 @@ pub fn poisson_variance(rate: f64, interval: f64) -> f64 {
     rate.max(0.0) / RATE_WINDOW.max(2.0 * interval)
 }
 
-/// A demand, seen twice: by a filter that believes in trends, and by a slow one that does not.
+/// A demand, seen three times: by its rhythm where it is a count, by a filter that believes in trends, and by a slow one that does not.
 ///
 /// Samples of a `rate()` share most of their window with the sample before, so their noise looks like a movement,
-/// and a count that follows it moves all the time. So the slow level speaks, until the trend has left it beyond doubt:
-/// then it goes there and starts anew. A slope counts where it is beyond doubt.
+/// and a count that follows it moves all the time. The rhythm takes one sample a window, so it speaks once its forecasts have
+/// been scored, unless the trend contradicts it beyond doubt. Else the slow level does, until the trend has left it beyond
+/// doubt: then it goes there and starts anew. A slope counts where it is beyond doubt.
 #[derive(Clone, Debug)]
 struct Flow {
+    /// Of arrivals alone: a total of utilisation is no count, and its spread was stated well without.
+    rhythm: Option<Box<Rhythm>>,
     trend: Channel,
     level: Channel,
 }
 
 impl Default for Flow {
     fn default() -> Self {
-        Self { trend: Channel::new(Motion::Trend), level: Channel::new(Motion::Level) }
+        let (trend, level) = (Channel::new(Motion::Trend), Channel::new(Motion::Level));
+        Self { rhythm: None, trend, level }
     }
 }
 
 impl Flow {
-    fn observe(&mut self, value: f64, at: Timestamp, limits: &Limits) {
+    fn observe(&mut self, value: f64, at: Timestamp, horizon: Option<f64>, limits: &Limits) {
         self.trend.observe(value, at, limits);
         let q_max = limits.q_max.min(SLOW).max(limits.q_min);
         self.level.observe(value, at, &Limits { q_max, ..*limits });
         let (Some((trend, sd)), Some((level, _))) = (self.trend.level(at), self.level.level(at)) else {
             return;
         };
+        if let Some(horizon) = horizon {
+            let least = limits.q_min * trend;
+            let noise = limits.r_floor.max(least * least);
+            let rise = (trend, self.trend.slope());
+            self.rhythm.get_or_insert_default().observe(value, at, rise, limits.interval, horizon, noise);
+        }
         if self.trend.samples() >= ENOUGH && (trend - level).abs() > BEYOND_DOUBT * sd {
             self.level.settle(trend, sd * sd, self.trend.measurement_noise());
         }
@@ -81,6 +92,11 @@ impl Flow {
     fn through(&self, at: Timestamp, horizon: f64, enough: u32) -> Option<(f64, f64)> {
         let trend = self.trend.estimate(at, horizon)?;
         let level = self.level.estimate(at, horizon).filter(|level| level.samples >= enough)?;
+        if let Some((mean, sd)) = self.rhythm.as_ref().and_then(|rhythm| rhythm.through(at, horizon))
+            && (trend.level - mean).abs() <= BEYOND_DOUBT * sd.max(trend.level_sd)
+        {
+            return Some((mean.max(0.0), sd));
+        }
         let proven = trend.samples >= ENOUGH && trend.slope > BEYOND_DOUBT * trend.slope_sd;
         if proven && trend.forecast > level.level {
             return Some((trend.forecast.max(0.0), trend.forecast_sd));
@@ -96,6 +112,8 @@ pub struct Demand {
     arrivals: Flow,
     service: Service,
     counts: Counts,
+    /// How far ahead a forecast is for, s.
+    horizon: f64,
     /// Share of the last ten turns or so in which the latency target was missed.
     late: f64,
 }
@@ -138,6 +156,11 @@ impl Demand {
         &self.total.trend
     }
 
+    /// Says how far ahead, in s, the forecasts of the samples that follow are for.
+    pub fn look(&mut self, horizon: f64) {
+        self.horizon = horizon;
+    }
+
     /// Takes in the ready count as it stands at `at`.
     pub fn count(&mut self, ready: i32, at: Timestamp) {
         self.counts.note(ready, at);
@@ -162,12 +185,13 @@ impl Demand {
         if pods <= 0.0 {
             return;
         }
-        self.total.observe(mean * pods, sampled_at, &Limits { r_extra: doubt * doubt, ..*limits });
+        let limits = Limits { r_extra: doubt * doubt, ..*limits };
+        self.total.observe(mean * pods, sampled_at, None, &limits);
     }
 
     /// Takes in arrivals a second.
     pub fn arrive(&mut self, rate: f64, sampled_at: Timestamp, limits: &Limits) {
-        self.arrivals.observe(rate, sampled_at, limits);
+        self.arrivals.observe(rate, sampled_at, Some(self.horizon), limits);
     }
 
     /// Takes in what one turn says of the service time.

@@ -86,6 +86,8 @@ impl Estimator {
         if workload.is_some() {
             self.demand.count(ready, observed.at);
         }
+        let horizon = demand::horizon(workload.and_then(|w| w.start_seconds), settings);
+        self.demand.look(horizon);
         self.size(readings, &new, observed.evidence.fresh_pods, settings);
 
         let load = load_of(readings, ready);
@@ -98,7 +100,6 @@ impl Estimator {
             settings,
         );
 
-        let horizon = demand::horizon(workload.and_then(|w| w.start_seconds), settings);
         let signals = self.estimates(readings, observed.at, horizon);
         let capacity = workload.and_then(|_| self.capacity(observed, horizon, &signals, settings));
         let surge = self.surge(readings, ready, &signals, settings);

@@ -23,6 +23,7 @@ pub mod paired;
 pub mod proportions;
 pub mod queue;
 pub mod ready;
+pub mod rhythm;
 pub mod sequential;
 pub mod service;
 pub mod settings;
