@@ -21,88 +21,134 @@ use crate::orient::capacity::Capacity;
 /// Points (stated, came true), increasing; flat beyond the ends. Without any, a statement stands as it is.
 type Table = &'static [(f64, f64)];
 
-const QUEUE_NOOP: Table = &[
-    (0.0, 0.0),
-    (0.326_56, 0.855),
-    (0.830_58, 0.908),
-    (0.978_594, 0.931),
-    (0.996_583, 0.937),
-    (0.999_372, 0.947),
-    (0.999_945, 0.962),
-    (0.999_997, 0.97),
-    (1.0, 0.975),
-];
+/// The tables of one model.
+struct Tables {
+    noop: Table,
+    down: Table,
+    up: Table,
+    /// ScaleUp where the target is missed already.
+    up_late: Table,
+}
 
-const QUEUE_DOWN: Table = &[
-    (0.0, 0.0),
-    (0.124_284, 0.704),
-    (0.520_589, 0.889),
-    (0.855_616, 0.951),
-    (0.990_206, 0.976),
-    (0.999_517, 0.98),
-    (0.999_97, 0.981),
-];
+/// The queue model, arrivals forecast by level and trend.
+const QUEUE_TWO: Tables = Tables {
+    noop: &[
+        (0.0, 0.0),
+        (0.326_56, 0.855),
+        (0.830_58, 0.908),
+        (0.978_594, 0.931),
+        (0.996_583, 0.937),
+        (0.999_372, 0.947),
+        (0.999_945, 0.962),
+        (0.999_997, 0.97),
+        (1.0, 0.975),
+    ],
+    down: &[
+        (0.0, 0.0),
+        (0.124_284, 0.704),
+        (0.520_589, 0.889),
+        (0.855_616, 0.951),
+        (0.990_206, 0.976),
+        (0.999_517, 0.98),
+        (0.999_97, 0.981),
+    ],
+    up: &[(0.0, 0.0), (0.870_977, 0.879), (0.999_982, 0.955), (1.0, 0.99)],
+    up_late: &[
+        (0.0, 0.0),
+        (0.372_984, 0.596),
+        (0.912_325, 0.69),
+        (0.986_631, 0.742),
+        (0.998_779, 0.768),
+        (0.999_975, 0.861),
+        (1.0, 0.883),
+    ],
+};
 
-const QUEUE_UP: Table = &[(0.0, 0.0), (0.870_977, 0.879), (0.999_982, 0.955), (1.0, 0.99)];
+/// The queue model, arrivals forecast by their rhythm.
+const QUEUE_THREE: Tables = Tables {
+    noop: &[
+        (0.0, 0.0),
+        (0.244_842, 0.831),
+        (0.639_066, 0.897),
+        (0.841_439, 0.925),
+        (0.954_793, 0.946),
+        (0.985_552, 0.964),
+        (0.995_646, 0.967),
+        (0.999_271, 0.974),
+        (0.999_779, 0.981),
+        (0.999_954, 0.985),
+        (0.999_997, 0.99),
+        (1.0, 0.991),
+    ],
+    down: &[
+        (0.0, 0.0),
+        (0.077_902, 0.511),
+        (0.433_76, 0.805),
+        (0.789_131, 0.952),
+        (0.982_154, 0.961),
+        (0.999_821, 0.975),
+    ],
+    up: &[
+        (0.0, 0.0),
+        (0.782_322, 0.743),
+        (0.990_666, 0.88),
+        (0.998_259, 0.93),
+        (0.999_907, 0.987),
+        (1.0, 1.0),
+    ],
+    up_late: &[(0.0, 0.0), (0.393_209, 0.442), (0.961_449, 0.648), (0.999_517, 0.785)],
+};
 
-const QUEUE_UP_LATE: Table = &[
-    (0.0, 0.0),
-    (0.372_984, 0.596),
-    (0.912_325, 0.69),
-    (0.986_631, 0.742),
-    (0.998_779, 0.768),
-    (0.999_975, 0.861),
-    (1.0, 0.883),
-];
-
-const UTILISATION_NOOP: Table = &[
-    (0.0, 0.0),
-    (0.127_397, 0.386),
-    (0.505_245, 0.636),
-    (0.805_892, 0.796),
-    (0.941_52, 0.87),
-    (0.982_804, 0.913),
-    (0.995_95, 0.947),
-    (0.999_414, 0.963),
-    (0.999_955, 0.973),
-    (0.999_998, 0.98),
-    (1.0, 0.982),
-];
-
-const UTILISATION_DOWN: Table = &[
-    (0.0, 0.0),
-    (0.277_62, 0.264),
-    (0.681_125, 0.687),
-    (0.939_922, 0.875),
-    (0.993_711, 0.926),
-    (0.999_54, 0.937),
-    (0.999_99, 0.947),
-    (1.0, 0.983),
-];
-
-const UTILISATION_UP: Table = &[(0.0, 0.0), (0.837_415, 0.994), (1.0, 1.0)];
-
-const UTILISATION_UP_LATE: Table = &[
-    (0.0, 0.0),
-    (0.028_41, 0.413),
-    (0.358_016, 0.565),
-    (0.794_814, 0.664),
-    (0.965_055, 0.772),
-    (0.997_156, 0.824),
-    (0.999_97, 0.831),
-];
+/// The utilisation model.
+const UTILISATION: Tables = Tables {
+    noop: &[
+        (0.0, 0.0),
+        (0.127_397, 0.386),
+        (0.505_245, 0.636),
+        (0.805_892, 0.796),
+        (0.941_52, 0.87),
+        (0.982_804, 0.913),
+        (0.995_95, 0.947),
+        (0.999_414, 0.963),
+        (0.999_955, 0.973),
+        (0.999_998, 0.98),
+        (1.0, 0.982),
+    ],
+    down: &[
+        (0.0, 0.0),
+        (0.277_62, 0.264),
+        (0.681_125, 0.687),
+        (0.939_922, 0.875),
+        (0.993_711, 0.926),
+        (0.999_54, 0.937),
+        (0.999_99, 0.947),
+        (1.0, 0.983),
+    ],
+    up: &[(0.0, 0.0), (0.837_415, 0.994), (1.0, 1.0)],
+    up_late: &[
+        (0.0, 0.0),
+        (0.028_41, 0.413),
+        (0.358_016, 0.565),
+        (0.794_814, 0.664),
+        (0.965_055, 0.772),
+        (0.997_156, 0.824),
+        (0.999_97, 0.831),
+    ],
+};
 
 fn table(version: Version, capacity: &Capacity, action: Action, late: bool) -> Table {
-    match (version, capacity, action) {
-        (Version::One, ..) | (_, _, Action::Retune | Action::Rollback) => &[],
-        (Version::Two, Capacity::Queue { .. }, Action::Noop) => QUEUE_NOOP,
-        (Version::Two, Capacity::Queue { .. }, Action::ScaleUp) if late => QUEUE_UP_LATE,
-        (Version::Two, Capacity::Queue { .. }, Action::ScaleUp) => QUEUE_UP,
-        (Version::Two, Capacity::Queue { .. }, Action::ScaleDown) => QUEUE_DOWN,
-        (Version::Two, Capacity::Utilisation { .. }, Action::Noop) => UTILISATION_NOOP,
-        (Version::Two, Capacity::Utilisation { .. }, Action::ScaleUp) if late => UTILISATION_UP_LATE,
-        (Version::Two, Capacity::Utilisation { .. }, Action::ScaleUp) => UTILISATION_UP,
-        (Version::Two, Capacity::Utilisation { .. }, Action::ScaleDown) => UTILISATION_DOWN,
+    let tables = match (version, capacity) {
+        (Version::One, _) => return &[],
+        (Version::Two, Capacity::Queue { .. }) => &QUEUE_TWO,
+        (Version::Three, Capacity::Queue { .. }) => &QUEUE_THREE,
+        (Version::Two | Version::Three, Capacity::Utilisation { .. }) => &UTILISATION,
+    };
+    match action {
+        Action::Noop => tables.noop,
+        Action::ScaleDown => tables.down,
+        Action::ScaleUp if late => tables.up_late,
+        Action::ScaleUp => tables.up,
+        Action::Retune | Action::Rollback => &[],
     }
 }
 

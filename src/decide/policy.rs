@@ -17,11 +17,13 @@ pub enum Version {
     One,
     /// Confidence corrected by the tables of [`calibration`](super::calibration).
     Two,
+    /// The same with tables for arrivals that are forecast by their [rhythm](crate::orient::rhythm).
+    Three,
 }
 
 impl Version {
     /// What decides now.
-    pub const NEWEST: Self = Self::Two;
+    pub const NEWEST: Self = Self::Three;
 
     /// The number that stands in a record.
     #[must_use]
@@ -29,13 +31,14 @@ impl Version {
         match self {
             Self::One => 1,
             Self::Two => 2,
+            Self::Three => 3,
         }
     }
 
     /// The version of a record; `None` for one that this build does not know.
     #[must_use]
     pub fn of(number: u32) -> Option<Self> {
-        [Self::One, Self::Two].into_iter().find(|version| version.number() == number)
+        [Self::One, Self::Two, Self::Three].into_iter().find(|version| version.number() == number)
     }
 }
 

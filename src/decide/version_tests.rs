@@ -5,37 +5,42 @@ use serde_json::{Value, json};
 use super::situation::Situation;
 use super::{Version, decide, decide_by};
 
-/// What the rules of version 1 decided when they were the newest, one situation with its decision a line.
+/// What the rules of a version decided when they were the newest, one situation with its decision a line.
 const ONE: &str = include_str!("goldens/version-1.jsonl");
+const TWO: &str = include_str!("goldens/version-2.jsonl");
 
-fn recorded() -> impl Iterator<Item = (Situation, Value)> {
-    ONE.lines().map(|line| {
+fn recorded(by: &'static str) -> impl Iterator<Item = (Situation, Value)> {
+    by.lines().map(|line| {
         let entry: Value = serde_json::from_str(line).unwrap();
         (serde_json::from_value(entry["situation"].clone()).unwrap(), entry["decision"].clone())
     })
 }
 
 #[test]
-fn version_one_decides_as_it_did() {
-    let mut actions = std::collections::BTreeSet::new();
-    for (i, (situation, decision)) in recorded().enumerate() {
-        let again = serde_json::to_value(decide_by(Version::One, &situation)).unwrap();
-        assert_eq!(again, decision, "line {}", i + 1);
-        actions.insert(decision["action"].as_str().unwrap().to_owned());
+fn earlier_versions_decide_as_they_did() {
+    for (version, by) in [(Version::One, ONE), (Version::Two, TWO)] {
+        let mut actions = std::collections::BTreeSet::new();
+        for (i, (situation, decision)) in recorded(by).enumerate() {
+            let again = serde_json::to_value(decide_by(version, &situation)).unwrap();
+            assert_eq!(again, decision, "{version:?}, line {}", i + 1);
+            actions.insert(decision["action"].as_str().unwrap().to_owned());
+        }
+        assert_eq!(actions.len(), 5, "{actions:?}");
     }
-    assert_eq!(actions.len(), 5, "{actions:?}");
 }
 
 #[test]
-fn version_two_differs_in_confidence_and_what_follows_from_it_alone() {
-    let mut otherwise = 0;
-    for (situation, decision) in recorded() {
-        let newest = serde_json::to_value(decide(&situation)).unwrap();
-        assert_eq!(newest["policyVersion"], json!(Version::NEWEST.number()));
-        otherwise += usize::from(newest["confidence"] != decision["confidence"]);
-        if newest["action"] == decision["action"] {
-            assert_eq!((&newest["plan"], &newest["memory"]), (&decision["plan"], &decision["memory"]));
+fn a_newer_version_differs_in_confidence_and_what_follows_from_it_alone() {
+    for by in [ONE, TWO] {
+        let mut otherwise = 0;
+        for (situation, decision) in recorded(by) {
+            let newest = serde_json::to_value(decide(&situation)).unwrap();
+            assert_eq!(newest["policyVersion"], json!(Version::NEWEST.number()));
+            otherwise += usize::from(newest["confidence"] != decision["confidence"]);
+            if newest["action"] == decision["action"] {
+                assert_eq!((&newest["plan"], &newest["memory"]), (&decision["plan"], &decision["memory"]));
+            }
         }
+        assert!(otherwise > 0, "a new version that changes nothing is none");
     }
-    assert!(otherwise > 0, "a new version that changes nothing is none");
 }

@@ -65,8 +65,8 @@ pub struct Rhythm {
     rise_error: f64,
     /// Least variance of a sample.
     noise: f64,
-    /// By how much each window was off the slowest level.
-    off: [f64; RING],
+    /// By how much each window was off the slowest level; twice, so that a stretch of it is one slice.
+    off: [f64; 2 * RING],
     /// Mean squared errors.
     level_errors: [f64; LEVELS],
     period_errors: [f64; LONGEST + 1],
@@ -90,7 +90,7 @@ impl Default for Rhythm {
             rises: [f64::NAN; LEADS + 1],
             rise_error: 0.0,
             noise: 0.0,
-            off: [0.0; RING],
+            off: [0.0; 2 * RING],
             level_errors: [0.0; LEVELS],
             period_errors: [0.0; LONGEST + 1],
             ahead: [0.0; LEADS],
@@ -175,7 +175,8 @@ impl Rhythm {
 
     fn pass(&mut self, value: f64, trend: (f64, f64)) {
         self.past[self.count % (LEADS + 1)] = self.levels;
-        self.off[self.count % RING] = value - self.levels[SLOWEST];
+        let (off, place) = (value - self.levels[SLOWEST], self.count % RING);
+        (self.off[place], self.off[place + RING]) = (off, off);
         self.count += 1;
         // What falls counts as what it is now: nobody knows where a fall ends.
         let rise = trend.1.max(0.0) * self.window;
@@ -193,9 +194,15 @@ impl Rhythm {
         for (error, level) in self.level_errors.iter_mut().zip(levels) {
             learn(error, value - level, made + 1);
         }
-        for period in self.periods().take_while(|period| *period <= made) {
-            let forecast = levels[SLOWEST] + self.off[(self.count - period) % RING];
-            learn(&mut self.period_errors[period], value - forecast, made - period + 1);
+        let last = LONGEST.min(made);
+        let first = SHORTEST.max(self.lead);
+        if first <= last {
+            // One period ago is the last of them.
+            let ago = &self.off[self.count % RING + RING - last..=self.count % RING + RING - first];
+            let errors = self.period_errors[first..=last].iter_mut();
+            for ((period, error), off) in (first..).zip(errors).zip(ago.iter().rev()) {
+                learn(error, value - (levels[SLOWEST] + off), made - period + 1);
+            }
         }
         if self.rises[place].is_finite() {
             learn(&mut self.rise_error, value - self.rises[place], made + 1);
@@ -206,38 +213,46 @@ impl Rhythm {
         }
     }
 
-    fn periods(&self) -> impl Iterator<Item = usize> + use<> {
-        SHORTEST.max(self.lead)..=LONGEST
-    }
-
     /// Means of the mixture for every lead; the trend stands at `now` and gains `rise` a window.
     fn look_ahead(&mut self, now: f64, rise: f64) {
         // A period counts once it has come back: it was scored for as long as it is.
-        let known = |period: &usize| self.count > 2 * period + self.lead;
+        let first = SHORTEST.max(self.lead);
+        let last = LONGEST.min(self.count.saturating_sub(self.lead + 1) / 2);
+        let periods = self.period_errors.get(first..=last).unwrap_or_default();
         let levels = self.level_errors.iter().copied().chain([self.rise_error]);
-        let errors = levels.chain(self.periods().take_while(known).map(|period| self.period_errors[period]));
+        let errors = levels.chain(periods.iter().copied());
         let best = errors.fold(f64::INFINITY, f64::min).max(self.noise);
-        let weight =
-            |error: f64| Some((best / error.max(self.noise)).powi(POWER)).filter(|w| *w > NEGLIGIBLE);
+        let weight = |error: f64| (best / error.max(self.noise)).powi(POWER);
+        let counts = |w: &f64| *w > NEGLIGIBLE;
         let (mut sum, mut level, mut slope, mut off) = (0.0, 0.0, 0.0, [0.0; LEADS]);
-        for (error, at) in self.level_errors.iter().zip(self.levels) {
-            let Some(w) = weight(*error) else { continue };
-            sum += w;
-            level += w * at;
+        for (w, at) in self.level_errors.map(weight).into_iter().zip(self.levels) {
+            if counts(&w) {
+                sum += w;
+                level += w * at;
+            }
         }
-        if let Some(w) = weight(self.rise_error) {
+        let w = weight(self.rise_error);
+        if counts(&w) {
             sum += w;
             level += w * now;
             slope = w * rise;
         }
-        for period in self.periods().take_while(known) {
-            let Some(w) = weight(self.period_errors[period]) else { continue };
+        for (period, error) in (first..).zip(periods) {
+            let w = weight(*error);
+            if !counts(&w) {
+                continue;
+            }
             sum += w;
             level += w * self.levels[SLOWEST];
-            for (lead, off) in (1_usize..).zip(&mut off) {
+            // The window that is one lead on came a period ago.
+            let next = self.count % RING + RING - period;
+            if let Some(came) = self.off.get(next..next + LEADS).filter(|_| period >= LEADS) {
+                off.iter_mut().zip(came).for_each(|(off, came)| *off += w * came);
+                continue;
+            }
+            for (lead, off) in (0_usize..).zip(&mut off) {
                 // The last time that has been, where a lead is longer than the period.
-                let back = period * lead.div_ceil(period);
-                *off += w * self.off[(self.count - 1 + lead - back) % RING];
+                *off += w * self.off[next + lead % period];
             }
         }
         for (lead, (ahead, off)) in (1_u8..).zip(self.ahead.iter_mut().zip(off)) {
