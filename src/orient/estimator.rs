@@ -18,6 +18,7 @@ use super::adapt::{Channel, Limits, WARM};
 use super::comparison::{Comparer, Judged, Load};
 use super::consistency;
 use super::demand::{self, Demand, Latency, Work};
+use super::fresh::{Fresh, Sample, Seen};
 use super::joint::{Joint, SIGNALS, place};
 use super::kalman::Motion;
 use super::settings::Settings;
@@ -78,9 +79,10 @@ impl Estimator {
         let readings = &observed.evidence.readings;
         let workload = observed.workload.as_ref();
         let ready = workload.map_or(0, |w| w.ready);
-        let omega = omega_of(readings, settings);
+        let fresh = Fresh::of(readings);
+        let omega = omega_of(&fresh, settings);
 
-        let new = self.filter(readings, omega.map(|(o, at)| (o.value, at)), settings);
+        let new = self.filter(readings, &fresh, omega.map(|(o, at)| (o.value, at)), settings);
         let joint_anomaly = self.joint.observe(new.warm);
 
         if workload.is_some() {
@@ -88,29 +90,28 @@ impl Estimator {
         }
         let horizon = demand::horizon(workload.and_then(|w| w.start_seconds), settings);
         self.demand.look(horizon);
-        self.size(readings, &new, observed.evidence.fresh_pods, settings);
+        self.size(&fresh, &new, observed.evidence.fresh_pods, settings);
 
-        let load = load_of(readings, ready);
+        let load = load_of(&fresh, ready);
         self.comparer.observe(
             workload,
-            |judged| judged_of(judged, readings, settings),
+            |judged| judged_of(judged, &fresh, settings),
             &observed.evidence.by_revision,
-            |judged, hash| judged_of(judged, observed.evidence.by_revision.get(hash)?, settings),
+            |judged, hash| judged_of(judged, &Fresh::of(observed.evidence.by_revision.get(hash)?), settings),
             load,
             settings,
         );
 
-        let signals = self.estimates(readings, observed.at, horizon);
-        let capacity = workload.and_then(|_| self.capacity(observed, horizon, &signals, settings));
-        let surge = self.surge(readings, ready, &signals, settings);
-        let fresh = |name: &SignalName| value_of(readings, name).map(|(value, _)| value);
+        let signals = self.estimates(readings, &fresh, observed.at, horizon);
+        let capacity = workload.and_then(|_| self.capacity(&fresh, observed.at, horizon, &signals, settings));
+        let surge = self.surge(&fresh, ready, &signals, settings);
         Picture {
             consistency: self.consistency(settings),
             joint_anomaly,
             omega: omega.map(|(o, _)| o),
-            psi: fresh(&SignalName::PSI),
-            cvar: fresh(&SignalName::CVAR),
-            theta: fresh(&SignalName::LATENCY).and_then(omega::theta),
+            psi: fresh.psi.value(),
+            cvar: fresh.cvar.value(),
+            theta: fresh.latency.value().and_then(omega::theta),
             capacity,
             surge,
             horizon_seconds: horizon,
@@ -120,10 +121,16 @@ impl Estimator {
     }
 
     /// Feeds the filters.
-    fn filter(&mut self, readings: &Readings, omega: Option<(f64, Timestamp)>, settings: &Settings) -> New {
-        let throughput = value_of(readings, &SignalName::THROUGHPUT).map(|(v, _)| v);
+    fn filter(
+        &mut self,
+        readings: &Readings,
+        fresh: &Fresh,
+        omega: Option<Sample>,
+        settings: &Settings,
+    ) -> New {
+        let throughput = fresh.throughput.value();
         let mut new = New::default();
-        let computed = omega.filter(|_| !readings.contains_key(&SignalName::OMEGA));
+        let computed = omega.filter(|_| !fresh.omega.named);
         let samples = readings
             .iter()
             .filter_map(|(name, reading)| Some((name, reading.fresh()?)))
@@ -142,22 +149,22 @@ impl Estimator {
     }
 
     /// Feeds the filters of demand. A sample that its signal's own filter has seen before is not new here.
-    fn size(&mut self, readings: &Readings, new: &New, fresh_pods: Option<u32>, settings: &Settings) {
-        let sample = |name: &SignalName| value_of(readings, name).filter(|_| new.contains(name));
-        if let Some((cpu, at)) = sample(&SignalName::CPU) {
+    fn size(&mut self, fresh: &Fresh, new: &New, fresh_pods: Option<u32>, settings: &Settings) {
+        let sample = |name: &SignalName, seen: Seen| seen.sample.filter(|_| new.contains(name));
+        let cpu = sample(&SignalName::CPU, fresh.cpu);
+        if let Some((cpu, at)) = cpu {
             let limits = limits(&SignalName::CPU, cpu, None, settings);
             self.demand.utilisation(cpu, at, fresh_pods, &limits);
         }
-        let fresh = |name: &SignalName| value_of(readings, name).map(|(value, _)| value);
-        if let Some((rate, at)) = sample(&SignalName::THROUGHPUT) {
+        if let Some((rate, at)) = sample(&SignalName::THROUGHPUT, fresh.throughput) {
             let limits = limits(&SignalName::THROUGHPUT, rate, None, settings);
             self.demand.arrive(rate, at, &limits);
             let work = Work {
                 at,
                 rate,
-                failed: fresh(&SignalName::ERRORS),
-                p95_ms: sample(&SignalName::LATENCY).map(|(p95, _)| p95),
-                cpu: sample(&SignalName::CPU).map(|(cpu, _)| cpu),
+                failed: fresh.errors.value(),
+                p95_ms: sample(&SignalName::LATENCY, fresh.latency).map(|(p95, _)| p95),
+                cpu: cpu.map(|(cpu, _)| cpu),
             };
             self.demand.service(&work, settings);
         }
@@ -165,22 +172,27 @@ impl Estimator {
 
     fn surge(
         &mut self,
-        readings: &Readings,
+        fresh: &Fresh,
         ready: i32,
         signals: &BTreeMap<SignalName, Estimate>,
         settings: &Settings,
     ) -> Option<Surge> {
-        let rate = value_of(readings, &SignalName::THROUGHPUT)?;
+        let rate = fresh.throughput.sample?;
         let chance = libm::sqrt(demand::poisson_variance(rate.0, settings.interval_seconds));
         let sd = signals.get(&SignalName::THROUGHPUT)?.forecast_sd.max(chance);
-        let fresh = |name: &SignalName| value_of(readings, name).map(|(value, _)| value);
-        let (latency, errors) = (fresh(&SignalName::LATENCY), fresh(&SignalName::ERRORS));
+        let (latency, errors) = (fresh.latency.value(), fresh.errors.value());
         self.carried.observe(&surge::Turn { rate, sd, ready, latency, errors }, settings)
     }
 
     /// What is shown: each named signal that has had a sample (and Ω where it is computed).
-    fn estimates(&self, readings: &Readings, at: Timestamp, horizon: f64) -> BTreeMap<SignalName, Estimate> {
-        let computed = readings.contains_key(&SignalName::PSI) && readings.contains_key(&SignalName::CVAR);
+    fn estimates(
+        &self,
+        readings: &Readings,
+        fresh: &Fresh,
+        at: Timestamp,
+        horizon: f64,
+    ) -> BTreeMap<SignalName, Estimate> {
+        let computed = fresh.psi.named && fresh.cvar.named;
         let mut shown = BTreeMap::new();
         for (name, Watched { channel, surprise }) in &self.watched {
             let asked = readings.contains_key(name) || (computed && *name == SignalName::OMEGA);
@@ -193,19 +205,17 @@ impl Estimator {
 
     fn capacity(
         &self,
-        observed: &Observed,
+        fresh: &Fresh,
+        at: Timestamp,
         horizon: f64,
         signals: &BTreeMap<SignalName, Estimate>,
         settings: &Settings,
     ) -> Option<super::capacity::Capacity> {
-        let readings = &observed.evidence.readings;
-        let fresh = |name: &SignalName| value_of(readings, name).map(|(v, _)| v);
-        let throughput = fresh(&SignalName::THROUGHPUT).is_some();
-        let latency = value_of(readings, &SignalName::LATENCY).and_then(|(reading, at)| {
+        let latency = fresh.latency.sample.and_then(|(reading, at)| {
             Some(Latency { reading, level: signals.get(&SignalName::LATENCY)?.level, at })
         });
-        let cpu_fresh = fresh(&SignalName::CPU).is_some();
-        self.demand.capacity(observed.at, horizon, cpu_fresh, throughput, latency, settings)
+        let (cpu, throughput) = (fresh.cpu.sample.is_some(), fresh.throughput.sample.is_some());
+        self.demand.capacity(at, horizon, cpu, throughput, latency, settings)
     }
 
     /// Consistency of the filters that decisions rest on: total demand, throughput where it sizes, β's trend;
@@ -223,19 +233,14 @@ impl Estimator {
     }
 }
 
-/// A fresh value and the time of its sample.
-fn value_of(readings: &Readings, name: &SignalName) -> Option<(f64, Timestamp)> {
-    readings.get(name)?.fresh().filter(|(value, _)| value.is_finite())
-}
-
 /// Ω and the time of the oldest sample behind it. Where Ω is named but not fresh it is unknown: a computed value
 /// does not stand in for one that the owner asked to be read.
-fn omega_of(readings: &Readings, settings: &Settings) -> Option<(OmegaEstimate, Timestamp)> {
-    let read = value_of(readings, &SignalName::OMEGA);
-    if read.is_none() && readings.contains_key(&SignalName::OMEGA) {
+fn omega_of(fresh: &Fresh, settings: &Settings) -> Option<(OmegaEstimate, Timestamp)> {
+    let read = fresh.omega.sample;
+    if read.is_none() && fresh.omega.named {
         return None;
     }
-    let parts = value_of(readings, &SignalName::PSI).zip(value_of(readings, &SignalName::CVAR));
+    let parts = fresh.psi.sample.zip(fresh.cvar.sample);
     let computed = parts.and_then(|((psi, psi_at), (cvar, cvar_at))| {
         let value = omega::exporter(psi, cvar, settings.psi_weight, settings.cvar_penalty)?;
         Some((value, psi_at.min(cvar_at)))
@@ -248,21 +253,20 @@ fn omega_of(readings: &Readings, settings: &Settings) -> Option<(OmegaEstimate, 
     omega::settle(read.map(|r| r.0), computed.map(|c| c.0)).map(|o| (o, at))
 }
 
-fn judged_of(judged: Judged, readings: &Readings, settings: &Settings) -> Option<(f64, Timestamp)> {
+fn judged_of(judged: Judged, fresh: &Fresh, settings: &Settings) -> Option<Sample> {
     match judged {
-        Judged::Latency => value_of(readings, &SignalName::LATENCY),
-        Judged::Errors => value_of(readings, &SignalName::ERRORS),
-        Judged::Omega => omega_of(readings, settings).map(|(o, at)| (o.value, at)),
+        Judged::Latency => fresh.latency.sample,
+        Judged::Errors => fresh.errors.sample,
+        Judged::Omega => omega_of(fresh, settings).map(|(o, at)| (o.value, at)),
     }
 }
 
-fn load_of(readings: &Readings, ready: i32) -> Load {
-    let named = |name| readings.contains_key(name);
-    let arrivals = value_of(readings, &SignalName::THROUGHPUT).map(|(v, _)| v);
+fn load_of(fresh: &Fresh, ready: i32) -> Load {
+    let arrivals = fresh.throughput.value();
     Load {
         throughput: arrivals.filter(|_| ready > 0).map(|v| v / f64::from(ready)),
-        cpu: value_of(readings, &SignalName::CPU).map(|(v, _)| v),
-        named: named(&SignalName::THROUGHPUT) || named(&SignalName::CPU),
+        cpu: fresh.cpu.value(),
+        named: fresh.throughput.named || fresh.cpu.named,
         arrivals,
     }
 }

@@ -177,11 +177,11 @@ fn what_is_not_fresh_is_not_seen() {
 #[test]
 fn omega_that_is_named_but_not_read_is_not_computed_in_its_place() {
     let mut readings = fresh(0, &[("psi", 0.95), ("cvar", 0.05)]);
-    assert!(omega_of(&readings, &settings()).is_some());
+    assert!(omega_of(&Fresh::of(&readings), &settings()).is_some());
     readings.insert(SignalName::OMEGA, Reading::Missing);
-    assert_eq!(omega_of(&readings, &settings()), None);
+    assert_eq!(omega_of(&Fresh::of(&readings), &settings()), None);
     readings.insert(SignalName::OMEGA, Reading::Fresh { value: 0.99, sampled_at: at(-3) });
-    let (omega, when) = omega_of(&readings, &settings()).unwrap();
+    let (omega, when) = omega_of(&Fresh::of(&readings), &settings()).unwrap();
     assert!(omega.disagrees && (omega.value - 0.93).abs() < 1e-12);
     assert_eq!(when, at(-3));
 }

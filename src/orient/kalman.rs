@@ -31,7 +31,6 @@ impl Motion {
     }
 }
 
-/// F over `dt` seconds.
 /// F·x over `dt` seconds.
 pub(super) fn moved(x: Vector2<f64>, dt: f64) -> Vector2<f64> {
     Vector2::new(x[0] + dt * x[1], x[1])
