@@ -19,6 +19,8 @@
 //! **α.** `Worse` of either signal ends a league, so each has α/2. A promotion needs both to be not worse; if one is
 //! worse, that one must be mistaken, so each has the whole α (an intersection–union test).
 
+use std::ops::RangeInclusive;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +38,7 @@ const SLOW: Bars = Bars { rare: 0.01, equal: 0.025, gain: 2.0 };
 /// Part of the challenger's requests that must be known as slow or not for the counts to speak of the tail.
 const MOST: f64 = 0.5;
 /// A bar that the champion passes this often lies near its p95: what moves the p95 then moves the counts as well.
-const NEAR: f64 = 0.02;
+const NEAR: RangeInclusive<f64> = 0.02..=0.2;
 /// Noise that is wider by this at most counts as of one size.
 const ALIKE: f64 = 1.5;
 /// A p95 that is higher by this, ms, counts as equal.
@@ -212,7 +214,7 @@ pub fn weigh(turns: &[Turn], margin: f64, alpha: f64) -> Evidence {
     found.challenger = challenger.seen();
     found.errors = errors.weighed(failures.not_worse(), 2.0 / alpha, 1.0 / alpha);
     let covers = slow.requests() > 0.0 && slow.requests() >= MOST * found.challenger.requests;
-    let near = found.champion.slow.is_some_and(|share| share >= NEAR);
+    let near = found.champion.slow.is_some_and(|share| NEAR.contains(&share));
     let not_worse = match (covers, near) {
         (true, true) => slow.not_worse(),
         (true, false) => pairs.typical().1.min(slow.not_worse()),
