@@ -201,7 +201,7 @@ pub fn weigh(turns: &[Turn], margin: f64, alpha: f64) -> Evidence {
             found.scrapes = found.scrapes.saturating_add(1);
             pairs.push(old, new);
         }
-        let worse = pairs.values().0;
+        let worse = pairs.typical().0;
         latency.look(
             if counted { 0.5 * (worse + slow.worse()) } else { worse },
             f64::from(u8::from(pair.is_some())),
