@@ -78,8 +78,8 @@ mod tests {
             .memory(|m| {
                 m.rollbacks = vec![at(-80_000), at(-70_000)];
                 m.reverted = vec![at(-60_000)];
-                m.bad_templates = (0..8).map(|i| format!("{i:016x}")).collect();
-                m.good_templates = (0..8).map(|i| format!("{i:016x}")).collect();
+                m.bad_templates = (0..8).map(|i| format!("{i:016x}").into()).collect();
+                m.good_templates = (0..8).map(|i| format!("{i:016x}").into()).collect();
                 m.recommendations = (0..16).map(|i| (at(-300 + i * 19), 100 - i as i32)).collect();
                 m.changes = (0..4).map(|i| (at(-15 + i), 1)).collect();
             })

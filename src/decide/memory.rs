@@ -15,7 +15,7 @@ use super::policy;
 use super::rules::retune::{self, Judgement};
 use super::rules::{Proposal, happened, notice};
 use super::situation::{
-    Action, LastAct, Load, Memory, Notice, Plan, RetuneTrial, ScaleUpTrial, SeenTarget, Situation,
+    Action, LastAct, Load, Memory, Notice, Plan, RetuneTrial, ScaleUpTrial, SeenTarget, SharedStr, Situation,
 };
 use super::view::{Need, Trouble, View, later, seconds, short};
 use crate::api::scaling::{Enforcement, Retune};
@@ -36,13 +36,13 @@ pub(super) fn seen(s: &Situation, w: &Workload) -> (Memory, Vec<Notice>, Option<
         m = recreated(&m);
     }
     if m.target_uid.is_none() {
-        m.target_uid = Some(w.uid.clone());
+        m.target_uid = Some((&w.uid).into());
     }
     prune(&mut m, s);
     said.extend(edits(&mut m, s, w));
     if m.revision.as_deref() != Some(&w.current.pod_template_hash) {
         new_revision(&mut m);
-        m.revision = Some(w.current.pod_template_hash.clone());
+        m.revision = Some((&w.current.pod_template_hash).into());
     }
     let troubles = View::new(s, w, &m).troubles();
     if m.turn_at.is_none_or(|at| at < s.now) {
@@ -107,7 +107,7 @@ fn edits(m: &mut Memory, s: &Situation, w: &Workload) -> Vec<Notice> {
     if known.is_some() && !(count || template) {
         return Vec::new();
     }
-    let found = SeenTarget { replicas: w.desired, template: w.current.template.clone(), ours: false };
+    let found = SeenTarget { replicas: w.desired, template: (&w.current.template).into(), ours: false };
     let Some(known) = m.baseline.replace(found) else { return Vec::new() };
     if count {
         void_trials(m);
@@ -146,7 +146,7 @@ fn took_back(m: &Memory, known: &SeenTarget, w: &Workload, now: Timestamp) -> bo
     let ours = known.replicas - act.replicas;
     let theirs = w.desired - known.replicas;
     let count = w.desired > 0 && ours.signum() * theirs.signum() < 0;
-    let template = act.template != known.template && w.current.template == act.template;
+    let template = act.template != known.template && act.template == w.current.template;
     count || template
 }
 
@@ -220,17 +220,17 @@ fn calm(m: &mut Memory, s: &Situation, w: &Workload, well: bool) {
         && w.rollout.last_ready_at.is_some_and(long)
         && w.rollout.complete
         && View::new(s, w, m).troubles_visible()
-        && !m.bad_templates.contains(template)
+        && !SharedStr::among(&m.bad_templates, template)
     {
         to_front(&mut m.good_templates, template);
     }
 }
 
-fn to_front(list: &mut Vec<String>, item: &str) {
-    let mut places = list.iter().enumerate().filter(|(_, known)| *known == item).map(|(place, _)| place);
+fn to_front(list: &mut Vec<SharedStr>, item: &str) {
+    let mut places = list.iter().enumerate().filter(|(_, known)| ***known == *item).map(|(place, _)| place);
     if (places.next(), places.next()) != (Some(0), None) {
-        list.retain(|known| known != item);
-        list.insert(0, item.to_owned());
+        list.retain(|known| **known != *item);
+        list.insert(0, item.into());
     }
     list.truncate(MAX_TEMPLATES);
 }
@@ -340,7 +340,7 @@ pub(super) fn decided(v: &View<'_>, proposal: &Proposal) -> Memory {
     let (w, now) = (v.w, v.now());
     let mut m = v.m.clone();
     let cooldown = Some(later(now, f64::from(v.spec().cooldown_seconds))).filter(|until| *until > now);
-    let template = w.current.template.clone();
+    let template = SharedStr::from(&w.current.template);
     let last_act = LastAct { at: now, replicas: w.desired, template: template.clone() };
     match &proposal.plan {
         Plan::Nothing => {}
@@ -369,10 +369,9 @@ pub(super) fn decided(v: &View<'_>, proposal: &Proposal) -> Memory {
             m.rollbacks.push(now);
             to_front(&mut m.bad_templates, bad_template);
             to_front(&mut m.good_templates, good_template);
-            m.baseline =
-                Some(SeenTarget { replicas: w.desired, template: good_template.clone(), ours: true });
+            m.baseline = Some(SeenTarget { replicas: w.desired, template: good_template.into(), ours: true });
             m.last_act = Some(last_act);
-            m.revision = Some(to.clone());
+            m.revision = Some(to.into());
             m.fruitless = 0;
             m.fruitless_load = None;
             m.cooldown_until = m.cooldown_until.max(cooldown);

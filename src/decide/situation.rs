@@ -6,6 +6,8 @@
 mod gate;
 mod shared;
 
+pub use shared::SharedStr;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -125,9 +127,9 @@ pub struct Memory {
     /// Rollbacks of the last day, oldest first.
     pub rollbacks: Vec<Timestamp>,
     /// Template identities known bad.
-    pub bad_templates: Vec<String>,
+    pub bad_templates: Vec<SharedStr>,
     /// Template identities recorded good, newest first.
-    pub good_templates: Vec<String>,
+    pub good_templates: Vec<SharedStr>,
     /// Acts of scaling up in a row that gained nothing.
     pub fruitless: u32,
     /// A ScaleUp whose gain has not been judged yet.
@@ -151,10 +153,10 @@ pub struct Memory {
     pub turn_at: Option<Timestamp>,
     /// uid of the Deployment that all this is about; a recreated one starts afresh.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub target_uid: Option<String>,
+    pub target_uid: Option<SharedStr>,
     /// `pod-template-hash` that the streaks belong to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
+    pub revision: Option<SharedStr>,
     /// Since when the current revision has shown no trouble.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calm_since: Option<Timestamp>,
@@ -201,7 +203,7 @@ pub struct LastAct {
     /// `spec.replicas` before it.
     pub replicas: i32,
     /// Template identity before it.
-    pub template: String,
+    pub template: SharedStr,
 }
 
 /// How much work comes in.
@@ -261,7 +263,7 @@ pub struct SeenTarget {
     /// `spec.replicas`.
     pub replicas: i32,
     /// Template identity.
-    pub template: String,
+    pub template: SharedStr,
     /// Whether we set it (a later difference is then a revert of ours).
     pub ours: bool,
 }

@@ -42,8 +42,8 @@ pub fn memory_from_status(
     let memory = Memory {
         cooldown_until: cooldown(status, cooldown_seconds, now, &mut doubts),
         rollbacks: rollbacks(&status.rollback, now, &mut doubts),
-        bad_templates: status.rollback.bad_revisions.clone(),
-        good_templates: status.rollback.good_revisions.clone(),
+        bad_templates: status.rollback.bad_revisions.iter().map(Into::into).collect(),
+        good_templates: status.rollback.good_revisions.iter().map(Into::into).collect(),
         retune_trial: status.retune.as_ref().map(|r| trial(r, now, &mut doubts)),
         retune_slopes: slopes(&status.retune_search, &mut doubts),
         ..Memory::default()
@@ -61,8 +61,11 @@ pub fn memory_to_status(memory: &Memory, now: Timestamp, status: &mut MatVerseSc
         last_time,
         count_today: u32::try_from(recent.len()).unwrap_or(u32::MAX),
         times: newest_last(&recent, TIMES).iter().map(Timestamp::to_string).collect(),
-        bad_revisions: newest_last(&memory.bad_templates, REVISIONS).to_vec(),
-        good_revisions: memory.good_templates.iter().take(REVISIONS).cloned().collect(),
+        bad_revisions: newest_last(&memory.bad_templates, REVISIONS)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        good_revisions: memory.good_templates.iter().take(REVISIONS).map(ToString::to_string).collect(),
     };
     status.retune = memory.retune_trial.as_ref().map(|trial| RetuneStatus {
         config_map: trial.config_map.clone(),
@@ -287,8 +290,8 @@ mod tests {
     fn lists_stay_within_their_bounds() {
         let many = Memory {
             rollbacks: vec![now(); 500],
-            bad_templates: (0..100).map(|i| format!("bad{i}")).collect(),
-            good_templates: (0..100).map(|i| format!("good{i}")).collect(),
+            bad_templates: (0..100).map(|i| format!("bad{i}").into()).collect(),
+            good_templates: (0..100).map(|i| format!("good{i}").into()).collect(),
             ..Memory::default()
         };
         let mut status = MatVerseScalingStatus::default();

@@ -110,9 +110,7 @@ impl Sensitivity {
         noise: [(Matrix2<f64>, f64); 2],
         rate: f64,
     ) -> Vector2<f64> {
-        let Innovation { variance, gain: k, .. } = *innovation;
-        // One division and one root for all that follows.
-        let per = 1.0 / variance;
+        let Innovation { variance, precision: per, gain: k, .. } = *innovation;
         let per_root = per.sqrt();
         let nis = residual * residual * per;
         let mut score = Vector2::zeros();
@@ -134,12 +132,12 @@ impl Sensitivity {
         let seen = relative * relative.transpose() * 0.5 + scaled * scaled.transpose();
         self.information += (seen - self.information) * rate;
         let weighted = self.information + Matrix2::identity() * Self::PRIOR;
-        let step = weighted.try_inverse().map_or(Vector2::zeros(), |inverse| inverse * score * rate);
-        let finite = |m: &Matrix2<f64>| m.iter().all(|v| v.is_finite());
-        let sound = self.p.iter().all(finite)
-            && self.x.iter().all(|x| x.iter().all(|v| v.is_finite()))
-            && finite(&self.information);
-        if !sound || !step.iter().all(|v| v.is_finite()) {
+        // By Cramer's rule; positive definite, so its determinant is not 0.
+        let cofactors = Matrix2::new(weighted.m22, -weighted.m12, -weighted.m21, weighted.m11);
+        let step = cofactors * score * (rate / weighted.determinant());
+        // A sum is finite only where all that is in it is.
+        let all = self.p[0] + self.p[1] + self.information;
+        if !(all.sum() + (self.x[0] + self.x[1] + step).sum()).is_finite() {
             *self = Self::default();
             return Vector2::zeros();
         }
@@ -258,10 +256,10 @@ impl Channel {
     /// Bounds of σ².
     fn process_bounds(&self, limits: &Limits) -> (f64, f64) {
         let tau = limits.interval;
-        let unit = self.motion.covariance(tau)[(0, 0)];
+        let per_unit = 1.0 / self.motion.covariance(tau)[(0, 0)];
         let at = |q: f64| {
             let sd = q.max(1e-6) * self.scale.max(1e-9);
-            sd * sd / unit
+            sd * sd * per_unit
         };
         (at(limits.q_min), at(limits.q_max))
     }
@@ -319,9 +317,9 @@ impl Channel {
         let step = self.sensitivity.step(innovation, residual, dt, noise, rate);
         let floor = self.r_floor(limits);
         let ceiling = (10.0 * self.scale).max(1e-9);
-        self.r = (self.r * libm::exp(step[0])).clamp(floor, (ceiling * ceiling).max(floor));
+        self.r = (self.r * growth(step[0])).clamp(floor, (ceiling * ceiling).max(floor));
         let (low, high) = self.process_bounds(limits);
-        self.process = (self.process * libm::exp(step[1])).clamp(low, high);
+        self.process = (self.process * growth(step[1])).clamp(low, high);
     }
 
     fn now(&self, at: Timestamp) -> Option<State> {
@@ -329,10 +327,10 @@ impl Channel {
         Some(self.state.predict(gap, self.motion, self.process_noise()))
     }
 
-    /// Level at `at` and its standard deviation, in the signal's unit: [`Self::estimate`] without a look ahead.
+    /// Level at the last sample and its standard deviation, in the signal's unit.
     #[must_use]
-    pub fn level(&self, at: Timestamp) -> Option<(f64, f64)> {
-        self.now(at).map(|now| (now.x[0], now.p[(0, 0)].sqrt()))
+    pub fn level(&self) -> Option<(f64, f64)> {
+        self.at.map(|_| (self.state.x[0], self.state.p[(0, 0)].sqrt()))
     }
 
     /// Slope, in the signal's unit a second; 0 before the first sample.
@@ -359,6 +357,13 @@ impl Channel {
             samples: self.samples,
         })
     }
+}
+
+/// eˣ for a step's |x| ≤ .3, to 4·10⁻⁶ (Padé of order 2 over 2): positive, and growth(−x) = 1/growth(x), so that steps back
+/// and forth leave no drift. The step itself is a guess far coarser than that.
+fn growth(x: f64) -> f64 {
+    let (even, odd) = (12.0 + x * x, 6.0 * x);
+    (even + odd) / (even - odd)
 }
 
 /// Seconds from `from` to `to`, with fraction; negative where `to` is earlier.

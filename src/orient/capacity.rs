@@ -39,6 +39,9 @@ pub enum Capacity {
     },
 }
 
+/// Standard deviations below which everything of a normal distribution lies, to the last bit of a probability.
+const CERTAIN: f64 = 9.0;
+
 /// Points and weights of Gauss and Hermite for the mean over a standard normal.
 const QUADRATURE: [(f64, f64); 5] = [
     (-2.856_970_013_872_806, 0.011_257_411_327_720_69),
@@ -81,7 +84,22 @@ impl Capacity {
         if replicas <= 0 {
             return 0.0;
         }
+        if self.surely_carries(replicas, mean + CERTAIN * sd.max(1e-12)) {
+            return 1.0;
+        }
         normal_cdf((self.carried(replicas) - mean) / sd.max(1e-12))
+    }
+
+    /// Whether [`Self::carried`] of `replicas` is above `demand`, where one step tells; false where it takes the search.
+    fn surely_carries(&self, replicas: i32, demand: f64) -> bool {
+        match *self {
+            Self::Utilisation { .. } => false,
+            Self::Queue { service, variability, slots, base, target, bound, .. } => {
+                let replica = Replica { service, variability, slots, base };
+                demand < f64::from(replicas) * slots * bound / service
+                    && replica.surely_holds(replicas, demand, target)
+            }
+        }
     }
 
     /// Mean and standard deviation of the demand through the horizon, in the unit of the model.
@@ -244,6 +262,19 @@ mod tests {
                 Capacity::Queue { mean: 1.0, sd: 1.0, service, variability: 1.0, slots, base, target, bound };
             let both = replica.largest_rate(n, target).min(f64::from(n) * slots * bound / service);
             prop_assert_eq!(queue.carried(n).to_bits(), both.to_bits());
+        }
+
+        #[test]
+        fn certainty_is_found_to_the_last_bit(
+            service in 1e-3..2.0f64, slots in 1u8..40, air in 0.2..30.0f64, bound in 0.5..1.0f64, n in 1..60,
+            load in 0.0..1.2f64, sd in 0.0..0.2f64
+        ) {
+            let (base, target, slots) = (2.8 * service, air * 2.8 * service, f64::from(slots));
+            let all = f64::from(n) * slots / service;
+            let (mean, sd) = (load * all, sd * all);
+            let queue = Capacity::Queue { mean, sd, service, variability: 1.0, slots, base, target, bound };
+            let searched = normal_cdf((queue.carried(n) - mean) / sd.max(1e-12));
+            prop_assert_eq!(queue.keep_probability(n).to_bits(), searched.to_bits());
         }
 
         #[test]

@@ -4,7 +4,7 @@
 //! in 20. *Above* for ten minutes the filter is too sure of itself and its forecasts must not size anything;
 //! below (a constant signal under the noise floor) it is merely modest.
 
-use super::Consistency;
+use super::{Consistency, lanes};
 
 /// Innovations in the mean.
 const WINDOW: usize = 40;
@@ -50,7 +50,7 @@ impl Monitor {
         self.window[self.next] = nis;
         self.next = (self.next + 1) % WINDOW;
         if self.next == 0 {
-            self.sum = self.window.iter().sum();
+            self.sum = lanes::sum(&self.window);
         }
         if self.count < WINDOW {
             self.count += 1;

@@ -12,6 +12,7 @@
 
 use jiff::Timestamp;
 
+use super::Estimate;
 use super::adapt::{Channel, Limits};
 use super::capacity::Capacity;
 use super::kalman::Motion;
@@ -58,45 +59,46 @@ pub fn poisson_variance(rate: f64, interval: f64) -> f64 {
 struct Flow {
     /// Of arrivals alone: a total of utilisation is no count, and its spread was stated well without.
     rhythm: Option<Box<Rhythm>>,
-    trend: Channel,
     level: Channel,
 }
 
 impl Default for Flow {
     fn default() -> Self {
-        let (trend, level) = (Channel::new(Motion::Trend), Channel::new(Motion::Level));
-        Self { rhythm: None, trend, level }
+        Self { rhythm: None, level: Channel::new(Motion::Level) }
     }
 }
 
 impl Flow {
-    fn observe(&mut self, value: f64, at: Timestamp, horizon: Option<f64>, limits: &Limits) {
-        self.trend.observe(value, at, limits);
+    /// Takes in a sample that the `seen` filter of trends has taken in before.
+    fn observe(&mut self, value: f64, at: Timestamp, seen: &Channel, horizon: Option<f64>, limits: &Limits) {
         let q_max = limits.q_max.min(SLOW).max(limits.q_min);
         self.level.observe(value, at, &Limits { q_max, ..*limits });
-        let (Some((trend, sd)), Some((level, _))) = (self.trend.level(at), self.level.level(at)) else {
+        let (Some((trend, sd)), Some((level, _))) = (seen.level(), self.level.level()) else {
             return;
         };
         if let Some(horizon) = horizon {
             let least = limits.q_min * trend;
             let noise = limits.r_floor.max(least * least);
-            let rise = (trend, self.trend.slope());
+            let rise = (trend, seen.slope());
             self.rhythm.get_or_insert_default().observe(value, at, rise, limits.interval, horizon, noise);
         }
-        if self.trend.samples() >= ENOUGH && (trend - level).abs() > BEYOND_DOUBT * sd {
-            self.level.settle(trend, sd * sd, self.trend.measurement_noise());
+        if seen.samples() >= ENOUGH && (trend - level).abs() > BEYOND_DOUBT * sd {
+            self.level.settle(trend, sd * sd, seen.measurement_noise());
         }
     }
 
-    /// Mean and standard deviation of a sample one horizon ahead; never less than what is now.
-    fn through(&self, at: Timestamp, horizon: f64, enough: u32) -> Option<(f64, f64)> {
-        let trend = self.trend.estimate(at, horizon)?;
-        let level = self.level.estimate(at, horizon).filter(|level| level.samples >= enough)?;
+    /// Mean and standard deviation of a sample one horizon ahead, beside the `trend` filter's view of it; never less than
+    /// what is now.
+    fn through(&self, at: Timestamp, horizon: f64, enough: u32, trend: &Estimate) -> Option<(f64, f64)> {
+        if self.level.samples() < enough {
+            return None;
+        }
         if let Some((mean, sd)) = self.rhythm.as_ref().and_then(|rhythm| rhythm.through(at, horizon))
             && (trend.level - mean).abs() <= BEYOND_DOUBT * sd.max(trend.level_sd)
         {
             return Some((mean.max(0.0), sd));
         }
+        let level = self.level.estimate(at, horizon)?;
         let proven = trend.samples >= ENOUGH && trend.slope > BEYOND_DOUBT * trend.slope_sd;
         if proven && trend.forecast > level.level {
             return Some((trend.forecast.max(0.0), trend.forecast_sd));
@@ -105,10 +107,11 @@ impl Flow {
     }
 }
 
-/// Filters of total demand.
-#[derive(Clone, Debug, Default)]
+/// Filters of total demand. Arrivals are a signal, so the filter of their trend is the signal's own.
+#[derive(Clone, Debug)]
 pub struct Demand {
-    total: Flow,
+    total: Channel,
+    utilisation: Flow,
     arrivals: Flow,
     service: Service,
     counts: Counts,
@@ -149,11 +152,25 @@ fn settle(interval: f64) -> f64 {
     SETTLE.max(2.0 * interval)
 }
 
+impl Default for Demand {
+    fn default() -> Self {
+        Self {
+            total: Channel::new(Motion::Trend),
+            utilisation: Flow::default(),
+            arrivals: Flow::default(),
+            service: Service::default(),
+            counts: Counts::default(),
+            horizon: 0.0,
+            late: 0.0,
+        }
+    }
+}
+
 impl Demand {
     /// The filter of total utilisation.
     #[must_use]
     pub fn total(&self) -> &Channel {
-        &self.total.trend
+        &self.total
     }
 
     /// Says how far ahead, in s, the forecasts of the samples that follow are for.
@@ -186,12 +203,14 @@ impl Demand {
             return;
         }
         let limits = Limits { r_extra: doubt * doubt, ..*limits };
-        self.total.observe(mean * pods, sampled_at, None, &limits);
+        let total = mean * pods;
+        self.total.observe(total, sampled_at, &limits);
+        self.utilisation.observe(total, sampled_at, &self.total, None, &limits);
     }
 
-    /// Takes in arrivals a second.
-    pub fn arrive(&mut self, rate: f64, sampled_at: Timestamp, limits: &Limits) {
-        self.arrivals.observe(rate, sampled_at, Some(self.horizon), limits);
+    /// Takes in arrivals a second, which the signal's own filter has `seen`.
+    pub fn arrive(&mut self, rate: f64, sampled_at: Timestamp, seen: &Channel, limits: &Limits) {
+        self.arrivals.observe(rate, sampled_at, seen, Some(self.horizon), limits);
     }
 
     /// Takes in what one turn says of the service time.
@@ -212,25 +231,27 @@ impl Demand {
 
     /// Demand through the horizon, from the model that applies; `None` where none does.
     ///
-    /// `cpu_fresh` and `throughput_fresh` say what may be believed this turn.
+    /// `cpu_fresh` says whether utilisation may be believed this turn; `arrivals` is the state of throughput's own filter,
+    /// where that may.
     #[must_use]
     pub fn capacity(
         &self,
         at: Timestamp,
         horizon: f64,
         cpu_fresh: bool,
-        throughput_fresh: bool,
+        arrivals: Option<&Estimate>,
         latency: Option<Latency>,
         settings: &Settings,
     ) -> Option<Capacity> {
         let need = |c: &Capacity| c.needed(settings.keep_probability, MOST);
         let held_at = |target: f64| {
-            let (mean, sd) = self.total.through(at, horizon, ENOUGH).filter(|_| cpu_fresh)?;
+            let total = self.total.estimate(at, horizon).filter(|_| cpu_fresh)?;
+            let (mean, sd) = self.utilisation.through(at, horizon, ENOUGH, &total)?;
             Some(Capacity::Utilisation { mean, sd, target })
         };
         let utilisation = || held_at(settings.cpu_target);
         let law = self.service.by_law();
-        let rate = || self.arrivals.through(at, horizon, FEW).filter(|_| throughput_fresh);
+        let rate = || self.arrivals.through(at, horizon, FEW, arrivals?);
         let queue = || {
             let target = settings.latency_target_ms? / 1000.0;
             let (mean, sd) = rate()?;

@@ -33,21 +33,21 @@ fn mean(capacity: Option<Capacity>) -> f64 {
 fn a_change_of_replicas_is_no_change_of_demand() {
     let mut demand = Demand::default();
     steady(&mut demand, 0, 60, 2.8, 4);
-    let before = demand.capacity(at(300), 35.0, true, false, None, &settings()).unwrap();
+    let before = demand.capacity(at(300), 35.0, true, None, None, &settings()).unwrap();
     assert_eq!(before.needed(0.95, 100), 5);
     // Eight ready at once; the mean speaks of the first four for three turns more.
     for i in 60..90 {
         demand.count(8, at(5 * i));
         let mean = if i < 63 { 0.7 } else { 0.35 };
         demand.utilisation(mean, at(5 * i), None, &limits());
-        let capacity = demand.capacity(at(5 * i), 35.0, true, false, None, &settings()).unwrap();
+        let capacity = demand.capacity(at(5 * i), 35.0, true, None, None, &settings()).unwrap();
         assert!(
             capacity.needed(0.95, 100) <= 8,
             "turn {i}: {capacity:?} needs {}",
             capacity.needed(0.95, 100)
         );
     }
-    assert!((mean(demand.capacity(at(450), 35.0, true, false, None, &settings())) - 2.8).abs() < 0.3);
+    assert!((mean(demand.capacity(at(450), 35.0, true, None, None, &settings())) - 2.8).abs() < 0.3);
 }
 
 #[test]
@@ -58,14 +58,14 @@ fn pods_with_a_series_say_how_many_the_mean_speaks_of() {
         demand.count(8, at(5 * i));
         demand.utilisation(0.7, at(5 * i), Some(4), &limits());
     }
-    assert!((mean(demand.capacity(at(330), 35.0, true, false, None, &settings())) - 2.8).abs() < 0.05);
+    assert!((mean(demand.capacity(at(330), 35.0, true, None, None, &settings())) - 2.8).abs() < 0.05);
     // Outside a change, pods that are not scraped still carry load.
     let mut unscraped = Demand::default();
     for i in 0..20 {
         unscraped.count(4, at(5 * i));
         unscraped.utilisation(0.7, at(5 * i), Some(2), &limits());
     }
-    assert!((mean(unscraped.capacity(at(100), 35.0, true, false, None, &settings())) - 2.8).abs() < 0.05);
+    assert!((mean(unscraped.capacity(at(100), 35.0, true, None, None, &settings())) - 2.8).abs() < 0.05);
 }
 
 #[test]
@@ -76,13 +76,13 @@ fn a_ramp_is_met_before_it_arrives() {
         demand.utilisation(0.2 + 0.005 * i as f64, at(5 * i), None, &limits());
     }
     // Now 1.485 replicas' worth, in 60 s 1.665; falling demand counts as what it is now.
-    let now = demand.capacity(at(295), 60.0, true, false, None, &settings());
+    let now = demand.capacity(at(295), 60.0, true, None, None, &settings());
     assert!((1.6..1.8).contains(&mean(now)), "{now:?}");
     for i in 60..90 {
         demand.count(3, at(5 * i));
         demand.utilisation(0.5 - 0.005 * (i - 60) as f64, at(5 * i), None, &limits());
     }
-    let falling = mean(demand.capacity(at(445), 60.0, true, false, None, &settings()));
+    let falling = mean(demand.capacity(at(445), 60.0, true, None, None, &settings()));
     assert!(falling > 1.0, "not the 0.9 of a minute later: {falling}");
 }
 
@@ -92,12 +92,12 @@ fn nothing_is_sized_on_too_little_or_on_what_is_not_fresh() {
     demand.utilisation(0.7, at(0), None, &limits());
     assert_eq!(demand.total().samples(), 0, "a count that is not known");
     steady(&mut demand, 0, 5, 2.0, 4);
-    assert_eq!(demand.capacity(at(25), 35.0, true, false, None, &settings()), None);
+    assert_eq!(demand.capacity(at(25), 35.0, true, None, None, &settings()), None);
     steady(&mut demand, 5, 5, 2.0, 4);
-    assert!(demand.capacity(at(50), 35.0, true, false, None, &settings()).is_some());
-    assert_eq!(demand.capacity(at(50), 35.0, false, false, None, &settings()), None);
+    assert!(demand.capacity(at(50), 35.0, true, None, None, &settings()).is_some());
+    assert_eq!(demand.capacity(at(50), 35.0, false, None, None, &settings()), None);
     let rules = Settings { model: Model::Rules, ..settings() };
-    assert_eq!(demand.capacity(at(50), 35.0, true, false, None, &rules), None);
+    assert_eq!(demand.capacity(at(50), 35.0, true, None, None, &rules), None);
     let mut none_ready = Demand::default();
     steady(&mut none_ready, 0, 1, 0.0, 1);
     none_ready.count(0, at(100));
@@ -116,7 +116,7 @@ fn a_missed_latency_target_needs_more_than_there_is() {
             at(300),
             35.0,
             true,
-            false,
+            None,
             Some(Latency { reading, level, at: at(300) }),
             &settings,
         );
@@ -132,7 +132,7 @@ fn a_missed_latency_target_needs_more_than_there_is() {
 #[test]
 fn the_queue_answers_once_service_time_shows_and_the_larger_count_wins() {
     let truth = Replica::lognormal(0.05, 1.0, 4.0);
-    let mut demand = Demand::default();
+    let (mut demand, mut arrivals) = (Demand::default(), Channel::new(Motion::Trend));
     for i in 0..200 {
         let phase = (i % 40) as f64 / 40.0;
         let rate = 310.0 * (0.2 + 0.8 * (1.0 - (2.0 * phase - 1.0).abs()));
@@ -141,11 +141,13 @@ fn the_queue_answers_once_service_time_shows_and_the_larger_count_wins() {
         let p95_ms = Some(1000.0 * truth.p95(4.0, rate));
         let work = Work { at: at(5 * i), rate, failed: None, p95_ms, cpu: None };
         demand.service(&work, &settings());
-        demand.arrive(200.0, at(5 * i), &limits());
+        arrivals.observe(200.0, at(5 * i), &limits());
+        demand.arrive(200.0, at(5 * i), &arrivals, &limits());
     }
+    let seen = arrivals.estimate(at(1000), 35.0).unwrap();
     let with = |model, cpu_target, target| {
         let settings = Settings { latency_target_ms: target, model, cpu_target, ..settings() };
-        demand.capacity(at(1000), 35.0, true, true, None, &settings).unwrap()
+        demand.capacity(at(1000), 35.0, true, Some(&seen), None, &settings).unwrap()
     };
     let queue = with(Model::Auto, 0.7, Some(300.0));
     assert_eq!(queue.model(), "Queue");
@@ -159,10 +161,12 @@ fn the_queue_answers_once_service_time_shows_and_the_larger_count_wins() {
     for i in 200..300 {
         hot.count(4, at(5 * i));
         hot.utilisation(1.9, at(5 * i), None, &limits());
-        hot.arrive(200.0, at(5 * i), &limits());
+        arrivals.observe(200.0, at(5 * i), &limits());
+        hot.arrive(200.0, at(5 * i), &arrivals, &limits());
     }
     let auto = Settings { latency_target_ms: Some(300.0), ..settings() };
-    let sized = hot.capacity(at(1500), 35.0, true, true, None, &auto).unwrap();
+    let seen = arrivals.estimate(at(1500), 35.0).unwrap();
+    let sized = hot.capacity(at(1500), 35.0, true, Some(&seen), None, &auto).unwrap();
     assert_eq!((sized.model(), sized.needed(0.5, 100)), ("Utilisation", 10), "7.6 of .8 each");
     assert_eq!(with(Model::Queue, 0.02, Some(300.0)).model(), "Queue");
     assert_eq!(with(Model::Utilisation, 0.7, Some(300.0)).model(), "Utilisation");

@@ -158,7 +158,9 @@ impl Estimator {
         }
         if let Some((rate, at)) = sample(&SignalName::THROUGHPUT, fresh.throughput) {
             let limits = limits(&SignalName::THROUGHPUT, rate, None, settings);
-            self.demand.arrive(rate, at, &limits);
+            if let Some(Watched { channel, .. }) = self.watched.get(&SignalName::THROUGHPUT) {
+                self.demand.arrive(rate, at, channel, &limits);
+            }
             let work = Work {
                 at,
                 rate,
@@ -214,8 +216,8 @@ impl Estimator {
         let latency = fresh.latency.sample.and_then(|(reading, at)| {
             Some(Latency { reading, level: signals.get(&SignalName::LATENCY)?.level, at })
         });
-        let (cpu, throughput) = (fresh.cpu.sample.is_some(), fresh.throughput.sample.is_some());
-        self.demand.capacity(at, horizon, cpu, throughput, latency, settings)
+        let arrivals = fresh.throughput.sample.and_then(|_| signals.get(&SignalName::THROUGHPUT));
+        self.demand.capacity(at, horizon, fresh.cpu.sample.is_some(), arrivals, latency, settings)
     }
 
     /// Consistency of the filters that decisions rest on: total demand, throughput where it sizes, β's trend;

@@ -20,12 +20,18 @@ pub enum Motion {
     Level,
 }
 
+/// A product takes a fifth of a division's time, and this is needed several times a sample.
+const THIRD: f64 = 1.0 / 3.0;
+
 impl Motion {
     /// Process covariance for unit σ² over `dt` seconds.
     #[must_use]
     pub fn covariance(self, dt: f64) -> Matrix2<f64> {
         match self {
-            Self::Trend => Matrix2::new(dt * dt * dt / 3.0, dt * dt / 2.0, dt * dt / 2.0, dt),
+            Self::Trend => {
+                let (level, both) = (dt * dt * dt * THIRD, dt * dt * 0.5);
+                Matrix2::new(level, both, both, dt)
+            }
             Self::Level => Matrix2::new(dt, 0.0, 0.0, 0.0),
         }
     }
@@ -58,6 +64,8 @@ pub struct Innovation {
     pub residual: f64,
     /// Its variance S.
     pub variance: f64,
+    /// 1/S.
+    pub precision: f64,
     /// The gain on level and slope.
     pub gain: Vector2<f64>,
 }
@@ -66,7 +74,7 @@ impl Innovation {
     /// Normalised innovation squared, y²/S; 1 on average where the filter is consistent.
     #[must_use]
     pub fn nis(&self) -> f64 {
-        self.residual * self.residual / self.variance
+        self.residual * self.residual * self.precision
     }
 
     /// Contribution to the Gaussian log-likelihood.
@@ -94,11 +102,9 @@ impl State {
     #[must_use]
     pub fn innovation(&self, sample: f64, r: f64) -> Innovation {
         let variance = self.p[(0, 0)] + r;
-        Innovation {
-            residual: sample - self.x[0],
-            variance,
-            gain: Vector2::new(self.p[(0, 0)] / variance, self.p[(0, 1)] / variance),
-        }
+        let precision = 1.0 / variance;
+        let gain = Vector2::new(self.p[(0, 0)], self.p[(0, 1)]) * precision;
+        Innovation { residual: sample - self.x[0], variance, precision, gain }
     }
 
     /// The state after the sample, in Joseph form `(I−KH)P(I−KH)ᵀ + KRKᵀ`. `residual` may be the clipped one.
@@ -106,7 +112,7 @@ impl State {
     pub fn update(&self, innovation: &Innovation, residual: f64, r: f64) -> Self {
         let k = innovation.gain;
         // (I − KH)·P·(I − KH)ᵀ + K·R·Kᵀ; 1 − K₀ = R/S, which keeps its digits where K₀ rounds to 1.
-        let (keep, p) = (r / innovation.variance, &self.p);
+        let (keep, p) = (r * innovation.precision, &self.p);
         let level = [keep * p[(0, 0)], keep * p[(0, 1)]];
         let slope = [p[(1, 0)] - k[1] * p[(0, 0)], p[(1, 1)] - k[1] * p[(0, 1)]];
         let kept = |row: [f64; 2]| (row[0] * keep, row[1] - row[0] * k[1]);

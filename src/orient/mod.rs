@@ -16,6 +16,7 @@ pub mod growth;
 pub mod joint;
 pub mod judge;
 pub mod kalman;
+mod lanes;
 pub mod local;
 pub mod omega;
 pub mod original;

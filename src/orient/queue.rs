@@ -12,7 +12,7 @@ pub(super) const LARGEST: f64 = 1024.0;
 const P95_OVER_MEAN: f64 = 2.781_128_780_707_709;
 
 /// [`waits`] where everybody waits: ln 20.
-const ALL_WAIT: f64 = 2.995_732_273_553_991;
+pub(super) const ALL_WAIT: f64 = 2.995_732_273_553_991;
 
 /// One replica's service.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +50,22 @@ fn inverse_loss(mut inverse: f64, from: u32, to: u32, a: f64) -> f64 {
     inverse
 }
 
+/// The same from no server on, two at a time: each step waits for the one before, and what it multiplies with does not.
+fn inverse_loss_by_twos(to: u32, a: f64) -> f64 {
+    let per = 1.0 / a;
+    let (mut inverse, odd) = (1.0, to % 2);
+    if odd == 1 {
+        inverse += per;
+    }
+    let mut next = f64::from(odd + 2) * per;
+    for _ in 0..to / 2 {
+        let before = next - per;
+        inverse = (1.0 + next) + (next * before) * inverse;
+        next += 2.0 * per;
+    }
+    inverse
+}
+
 /// Erlang's C from 1/B; 1 where the servers cannot keep up.
 fn waiting(inverse: f64, servers: f64, a: f64) -> f64 {
     let rho = a / servers;
@@ -57,7 +73,7 @@ fn waiting(inverse: f64, servers: f64, a: f64) -> f64 {
 }
 
 /// ln(C/.05), 0 where fewer than one in twenty wait: how many mean waits the 95 % point of the wait is.
-pub(super) fn waits(wait: f64) -> f64 {
+fn waits(wait: f64) -> f64 {
     if wait.to_bits() == 1.0_f64.to_bits() {
         ALL_WAIT
     } else if wait > 0.05 {
@@ -67,9 +83,26 @@ pub(super) fn waits(wait: f64) -> f64 {
     }
 }
 
+/// [`waits`] at offered load `a` and its slope there, by one pass of the recursion.
+///
+/// With I = 1/B, dI/da = −(I·(c/a − 1) + 1) (Erlang's B differentiated), and C = 1/(I(1−ρ) + ρ).
+pub(super) fn waits_and_slope(servers: f64, a: f64) -> (f64, f64) {
+    let c = servers.clamp(1.0, LARGEST);
+    if a >= c {
+        return (ALL_WAIT, 0.0);
+    }
+    let (inverse, idle) = (inverse_loss_by_twos(c as u32, a), 1.0 - a / c);
+    let below = inverse * idle + (1.0 - idle);
+    if below >= 1.0 / 0.05 {
+        return (0.0, 0.0);
+    }
+    let slope = (inverse - 1.0) / c + (inverse * (c / a - 1.0) + 1.0) * idle;
+    (ALL_WAIT - libm::log(below), slope / below)
+}
+
 /// Where `f` falls through zero between `low` (f ≥ 0) and `high` (f < 0), to a share `within` of `high`; the side
 /// on which f ≥ 0. The Illinois form of regula falsi: brackets like bisection, in a fifth of its steps.
-pub(super) fn crossing(mut low: f64, mut high: f64, within: f64, f: impl Fn(f64) -> f64) -> f64 {
+fn crossing(mut low: f64, mut high: f64, within: f64, f: impl Fn(f64) -> f64) -> f64 {
     let (mut at_low, mut at_high) = (f(low), f(high));
     let mut side = 0;
     for _ in 0..60 {
@@ -172,7 +205,15 @@ impl Replica {
         }
         let (c, slack) = (self.servers(n), self.slack(target));
         let a = rate * self.service * (1.0 + 1e-6);
-        slack > 0.0 && a < c && slack * (c - a) > self.variability * waits(erlang_c(c, a))
+        let spare = slack * (c - a);
+        slack > 0.0
+            && a < c
+            && (self.whoever_waits(spare) || spare > self.variability * waits(erlang_c(c, a)))
+    }
+
+    /// Whether the target is kept even if everybody waits: then nobody needs to know how many do.
+    fn whoever_waits(&self, spare: f64) -> bool {
+        spare > self.variability * ALL_WAIT
     }
 
     fn search(&self, n: f64, target: f64) -> f64 {
@@ -210,7 +251,9 @@ impl Replica {
             }
             inverse = inverse_loss(inverse, before, c as u32, a);
             before = c as u32;
-            if a < c && slack * (c - a) >= self.variability * waits(waiting(inverse, c, a)) {
+            let spare = slack * (c - a);
+            let kept = || spare >= self.variability * waits(waiting(inverse, c, a));
+            if a < c && (self.whoever_waits(spare) || kept()) {
                 return n;
             }
         }
@@ -242,6 +285,23 @@ mod tests {
         assert!((erlang_c(3.0, 3.0) - 1.0).abs() < 1e-12);
         assert!(erlang_c(3.0, 0.0).abs() < 1e-12);
         assert!((erlang_c(3.0, f64::NAN) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_slope_of_the_waits_is_their_difference() {
+        for c in [1.0, 2.0, 7.0, 64.0, 900.0] {
+            for rho in [0.3, 0.6, 0.9, 0.99] {
+                let (a, h) = (rho * c, 1e-6 * c);
+                let ((now, slope), at) = (waits_and_slope(c, a), |a| waits_and_slope(c, a).0);
+                assert!((now - waits(erlang_c(c, a))).abs() < 1e-12, "{c} {rho}");
+                let difference = (at(a + h) - at(a - h)) / (2.0 * h);
+                assert!(
+                    (slope - difference).abs() <= 1e-5 * (1.0 + difference),
+                    "{c} {rho}: {slope} {difference}"
+                );
+            }
+        }
+        assert_eq!(waits_and_slope(2000.0, 1500.0), (ALL_WAIT, 0.0), "beyond the recursion");
     }
 
     #[test]

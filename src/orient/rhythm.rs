@@ -18,6 +18,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::adapt::seconds;
+use super::lanes;
 
 /// Shortest time between two samples, s: those of a `rate()` over the usual window share nothing then.
 const WINDOW: f64 = 30.0;
@@ -36,8 +37,8 @@ const RING: usize = LONGEST + LEADS;
 const MEMORY: f64 = 0.01;
 /// Half the number of independent errors whose likelihood the weights are.
 const POWER: i32 = 10;
-/// A weight below this share of the best one is left out.
-const NEGLIGIBLE: f64 = 1e-3;
+/// A forecast whose mean squared error is as many times that of the best one weighs less than a thousandth, and is left out.
+const HOPELESS: f64 = 2.0;
 /// Forecasts that must have been scored before one is given.
 const ENOUGH: u32 = 6;
 /// How far ahead is looked, in horizons: who gives a replica away has no other for the time in which it goes, and one in
@@ -101,9 +102,14 @@ impl Default for Rhythm {
     }
 }
 
-/// Moves a mean of squares by a new error, the `nth`.
-fn learn(mean: &mut f64, error: f64, nth: usize) {
-    *mean += MEMORY.max(1.0 / nth.max(1) as f64) * (error * error - *mean);
+/// Weight of the `nth` error in the mean of squares.
+fn gain(nth: usize) -> f64 {
+    MEMORY.max(1.0 / nth.max(1) as f64)
+}
+
+/// Moves a mean of squares by a new error.
+fn learn(mean: &mut f64, error: f64, gain: f64) {
+    *mean += gain * (error * error - *mean);
 }
 
 impl Rhythm {
@@ -191,25 +197,32 @@ impl Rhythm {
         let Some(made) = self.count.checked_sub(self.lead) else { return };
         let place = made % (LEADS + 1);
         let levels = self.past[place];
+        let all = gain(made + 1);
         for (error, level) in self.level_errors.iter_mut().zip(levels) {
-            learn(error, value - level, made + 1);
+            learn(error, value - level, all);
         }
         let last = LONGEST.min(made);
         let first = SHORTEST.max(self.lead);
         if first <= last {
             // One period ago is the last of them.
             let ago = &self.off[self.count % RING + RING - last..=self.count % RING + RING - first];
-            let errors = self.period_errors[first..=last].iter_mut();
-            for ((period, error), off) in (first..).zip(errors).zip(ago.iter().rev()) {
-                learn(error, value - (levels[SLOWEST] + off), made - period + 1);
+            let errors = self.period_errors[first..=last].iter_mut().zip(ago.iter().rev());
+            let slowest = levels[SLOWEST];
+            // The longest period has the fewest errors: once it is past the mean's memory, all are, and none needs a division.
+            if gain(made - last + 1) <= MEMORY {
+                errors.for_each(|(error, off)| learn(error, value - (slowest + off), MEMORY));
+            } else {
+                for (period, (error, off)) in (first..).zip(errors) {
+                    learn(error, value - (slowest + off), gain(made - period + 1));
+                }
             }
         }
         if self.rises[place].is_finite() {
-            learn(&mut self.rise_error, value - self.rises[place], made + 1);
+            learn(&mut self.rise_error, value - self.rises[place], all);
         }
         if self.said[place].is_finite() {
             self.scored = self.scored.saturating_add(1);
-            learn(&mut self.error, value - self.said[place], self.scored as usize);
+            learn(&mut self.error, value - self.said[place], gain(self.scored as usize));
         }
     }
 
@@ -219,29 +232,25 @@ impl Rhythm {
         let first = SHORTEST.max(self.lead);
         let last = LONGEST.min(self.count.saturating_sub(self.lead + 1) / 2);
         let periods = self.period_errors.get(first..=last).unwrap_or_default();
-        let levels = self.level_errors.iter().copied().chain([self.rise_error]);
-        let errors = levels.chain(periods.iter().copied());
-        let best = errors.fold(f64::INFINITY, f64::min).max(self.noise);
+        let level = lanes::smallest(&self.level_errors).min(self.rise_error);
+        let best = level.min(lanes::smallest(periods)).max(self.noise);
+        let counts = |error: f64| error < HOPELESS * best;
         let weight = |error: f64| (best / error.max(self.noise)).powi(POWER);
-        let counts = |w: &f64| *w > NEGLIGIBLE;
         let (mut sum, mut level, mut slope, mut off) = (0.0, 0.0, 0.0, [0.0; LEADS]);
-        for (w, at) in self.level_errors.map(weight).into_iter().zip(self.levels) {
-            if counts(&w) {
-                sum += w;
-                level += w * at;
-            }
+        for (error, at) in self.level_errors.into_iter().zip(self.levels).filter(|(error, _)| counts(*error))
+        {
+            let w = weight(error);
+            sum += w;
+            level += w * at;
         }
-        let w = weight(self.rise_error);
-        if counts(&w) {
+        if counts(self.rise_error) {
+            let w = weight(self.rise_error);
             sum += w;
             level += w * now;
             slope = w * rise;
         }
-        for (period, error) in (first..).zip(periods) {
+        for (period, error) in (first..).zip(periods).filter(|(_, error)| counts(**error)) {
             let w = weight(*error);
-            if !counts(&w) {
-                continue;
-            }
             sum += w;
             level += w * self.levels[SLOWEST];
             // The window that is one lead on came a period ago.

@@ -13,7 +13,7 @@
 //! one request keeps a replica busy. The median of what is left of the p95 without the wait is what an answer takes
 //! that waits for nothing.
 
-use super::queue::{Replica, crossing, erlang_c, waits};
+use super::queue::{ALL_WAIT, Replica, waits_and_slope};
 
 /// Slots tried.
 const SLOTS: [f64; 6] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
@@ -22,6 +22,9 @@ const ENOUGH: u32 = 30;
 const AGREE: f64 = 0.15;
 const BUSY: f64 = 0.6;
 const EXPLAINS: f64 = 1.5;
+/// A step of the search for a load that is the last one, as a share; and steps at most.
+const CLOSE: f64 = 0.01;
+const STEPS: u32 = 30;
 
 /// Mean and variance of the logarithms of the answers, with the busiest utilisation seen.
 #[derive(Clone, Copy, Debug, Default)]
@@ -184,15 +187,44 @@ impl Service {
 /// service's own. Servers come in ascending order; `own` is the p95 of a service with a mean of 1.
 fn load_behind(erlangs: f64, servers: f64, own: f64, idle: &mut bool) -> f64 {
     let without = erlangs / own;
-    *idle = *idle || erlang_c(servers, without) <= 0.05;
-    if *idle {
-        return without;
+    // p95·rate = a·(own + ln(20C)/(c−a)), times (c−a): where this is 0, and its slope.
+    let off = |a: f64, (waits, slope): (f64, f64)| {
+        let (left, free) = (erlangs - a * own, servers - a);
+        (left * free - a * waits, -own * free - left - waits - a * slope)
+    };
+    let (mut low, mut high) = (0.0, servers.min(without));
+    let (mut load, mut at);
+    if without < servers {
+        let waits = waits_and_slope(servers, without);
+        *idle = *idle || waits.0 <= 0.0;
+        if *idle {
+            return without;
+        }
+        (load, at) = (without, off(without, waits));
+    } else {
+        // With C = 1 it is a quadratic; its root is below the one sought, and near it where the servers are busy.
+        let b = erlangs + own * servers + ALL_WAIT;
+        low = 2.0 * erlangs * servers / (b + libm::sqrt(b * b - 4.0 * own * erlangs * servers));
+        (load, at) = (low, off(low, waits_and_slope(servers, low)));
     }
-    // p95·rate = a·(own + ln(20C)/(c−a)), times (c−a). With C ≤ 1 it is a quadratic whose root is a lower bound.
-    let b = erlangs + own * servers + waits(1.0);
-    let low = 2.0 * erlangs * servers / (b + libm::sqrt(b * b - 4.0 * own * erlangs * servers));
-    let high = servers.min(without);
-    crossing(low, high, 1e-6, |a| (erlangs - a * own) * (servers - a) - a * waits(erlang_c(servers, a)))
+    // Newton's steps, halving where one leaves the bracket. A small one leaves an error of its square.
+    for _ in 0..STEPS {
+        let (value, slope) = at;
+        if value > 0.0 {
+            low = load
+        } else {
+            high = load
+        }
+        let next = load - value / slope;
+        let next = if next > low && next < high { next } else { 0.5 * (low + high) };
+        let step = (next - load).abs();
+        load = next;
+        if step <= CLOSE * high {
+            break;
+        }
+        at = off(load, waits_and_slope(servers, load));
+    }
+    load
 }
 
 #[cfg(test)]
@@ -221,6 +253,18 @@ mod tests {
             assert!((found.service / truth.service - 1.0).abs() < 0.1, "{found:?}");
             let (a, b) = (found.largest_rate(6, 0.4), truth.largest_rate(6, 0.4));
             assert!((a / b - 1.0).abs() < 0.1, "{a} for {b}");
+        }
+    }
+
+    #[test]
+    fn the_load_behind_a_p95_is_the_one_that_makes_it() {
+        for servers in [1.0, 2.0, 5.0, 8.0, 33.0, 250.0, 1000.0] {
+            for rho in [0.05, 0.4, 0.55, 0.7, 0.8, 0.9, 0.97, 0.995, 0.9999] {
+                let (load, own) = (rho * servers, Replica::lognormal(1.0, 1.0, 1.0).base);
+                let erlangs = load * (own + waits_and_slope(servers, load).0 / (servers - load));
+                let found = load_behind(erlangs, servers, own, &mut false);
+                assert!((found / load - 1.0).abs() < 5e-4, "{servers} {rho}: {found} for {load}");
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::adapt::seconds;
+use super::lanes;
 use super::settings::Settings;
 
 /// Loads remembered.
@@ -112,9 +113,13 @@ impl Carried {
         let oldest = if self.loads.len() == KEPT { self.loads.pop_front() } else { None };
         self.loads.push_back(load);
         if oldest.is_some_and(|oldest| oldest >= self.largest.1) {
-            self.largest = self.loads.iter().copied().fold((0.0, 0.0), two_largest);
+            let (older, newer) = self.loads.as_slices();
+            self.largest = [older, newer]
+                .map(lanes::two_largest)
+                .into_iter()
+                .fold((0.0, 0.0), |all, (first, second)| lanes::with(lanes::with(all, first), second));
         } else {
-            self.largest = two_largest(self.largest, load);
+            self.largest = lanes::with(self.largest, load);
         }
         let usual = |known: Option<f64>, value: Option<f64>| match (known, value) {
             (Some(known), Some(value)) => Some(known + GAIN * (value - known)),
@@ -123,11 +128,6 @@ impl Carried {
         self.latency = usual(self.latency, turn.latency);
         self.errors = usual(self.errors, turn.errors);
     }
-}
-
-/// The two largest with one more.
-fn two_largest((first, second): (f64, f64), load: f64) -> (f64, f64) {
-    if load > first { (load, first) } else { (first, second.max(load)) }
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@
 
 use std::sync::LazyLock;
 
+use super::lanes;
 use super::special::MAX_SURPRISE;
 
 /// Samples before a surprise is stated.
@@ -120,7 +121,7 @@ impl Surprise {
         self.level += (x - self.level) * (1.0 / self.samples).max(GAIN);
         self.near[self.seen % NEAR] = x;
         let filled = (self.seen + 1).min(NEAR);
-        let mean = self.near.iter().take(filled).sum::<f64>() / filled as f64;
+        let mean = lanes::sum(&self.near[..filled]) / filled as f64;
         let [alone, together] = &mut self.tails;
         let surprise = alone.observe((x - self.level).abs()).max(together.observe((mean - self.level).abs()));
         self.raw = (surprise - std::f64::consts::LOG10_2).clamp(0.0, MAX_SURPRISE);
@@ -143,41 +144,14 @@ impl Surprise {
         // The ring in two pieces: what wraps around comes from its end.
         let (before, wrapped) = (end.min(back), back - end.min(back));
         let pieces = [&self.recent[end - before..end], &self.recent[QUIET.1 - wrapped..]];
-        f64::from(pieces.into_iter().fold(0.0, |loudest: f32, piece| loudest.max(largest(piece))))
+        f64::from(pieces.into_iter().fold(0.0, |loudest: f32, piece| loudest.max(lanes::largest(piece))))
     }
-}
-
-/// Values that are added up or compared side by side: one after the other, each would wait for the one before.
-const LANES: usize = 8;
-
-/// The largest of values that are not negative; 0 where there are none.
-fn largest(values: &[f32]) -> f32 {
-    let mut lanes = [0.0_f32; LANES];
-    let (whole, rest) = values.as_chunks::<LANES>();
-    for chunk in whole {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = if *value > *lane { *value } else { *lane };
-        }
-    }
-    lanes.into_iter().chain(rest.iter().copied()).fold(0.0, f32::max)
 }
 
 /// The smallest single that is no less than `value`.
 fn rounded_up(value: f64) -> f32 {
     let near = value as f32;
     if f64::from(near) < value { near.next_up() } else { near }
-}
-
-/// Sum of what values are above a threshold, in a fixed order.
-fn excess(values: &[f32], threshold: f64) -> f64 {
-    let mut lanes = [0.0_f64; LANES];
-    let (whole, rest) = values.as_chunks::<LANES>();
-    for chunk in whole {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += f64::from(*value) - threshold;
-        }
-    }
-    lanes.into_iter().sum::<f64>() + rest.iter().map(|value| f64::from(*value) - threshold).sum::<f64>()
 }
 
 /// The upper tail of a stream of magnitudes: its largest values, and how many there were in all.
@@ -216,7 +190,7 @@ impl Tail {
         let above = top.partition_point(|t| f64::from(*t) >= magnitude);
         let k = ((self.count * SHARE) as usize).clamp(5, TAIL).min(self.kept.saturating_sub(1));
         let threshold = f64::from(self.top[k]);
-        let excess = excess(&self.top[..k], threshold) / k.max(1) as f64;
+        let excess = lanes::excess(&self.top[..k], threshold) / k.max(1) as f64;
         if above >= k || excess <= TIED * self.mean {
             return libm::log10((self.count + 1.0) / (above as f64 + 1.0));
         }
@@ -229,9 +203,10 @@ impl Tail {
         self.mean += (magnitude - self.mean) / self.count;
         let magnitude = magnitude.min(f64::from(f32::MAX)) as f32;
         let seen = self.count as usize;
-        let stride = 1 << (seen / (2 * BODY)).max(1).ilog2();
-        if seen.is_multiple_of(stride) {
-            self.body[seen / stride % BODY] = magnitude;
+        // One in 2ˢ of them is kept.
+        let s = (seen / (2 * BODY)).max(1).ilog2();
+        if seen.trailing_zeros() >= s {
+            self.body[(seen >> s) % BODY] = magnitude;
         }
         let top = &self.top[..self.kept];
         if !self.cut || top.last().is_some_and(|least| *least <= magnitude) {

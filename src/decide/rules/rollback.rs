@@ -16,7 +16,7 @@ mod one_sided;
 use jiff::Timestamp;
 
 use super::{Proposal, Tried, notice, retune};
-use crate::decide::situation::{Action, Notice, Plan, Proof};
+use crate::decide::situation::{Action, Notice, Plan, Proof, SharedStr};
 use crate::decide::text::Text;
 use crate::decide::view::{Trouble, View, seconds, short};
 use crate::decide::{confidence, policy};
@@ -323,14 +323,14 @@ fn obstacle(v: &View<'_>, charge: &Charge) -> Option<(Tried, bool)> {
     if let Some(owner) = owner {
         return no(&format!("{owner} owns the rollouts"), bad("another controller owns the rollouts"));
     }
-    if m.bad_templates.contains(&w.current.template) {
+    if SharedStr::among(&m.bad_templates, &w.current.template) {
         let why = "this template was reverted before and is not undone automatically twice; \
                    release a changed template";
         return no(why, bad(why));
     }
     let restored = m.rollbacks.last().filter(|back| {
         v.since(**back) <= f64::from(spec.attribution_seconds)
-            && m.good_templates.first() == Some(&w.current.template)
+            && m.good_templates.first().is_some_and(|newest| *newest == w.current.template)
     });
     if let Some(back) = restored {
         let why =
@@ -377,11 +377,12 @@ fn obstacle(v: &View<'_>, charge: &Charge) -> Option<(Tried, bool)> {
 
 /// The newest revision recorded good, else the newest that is not known bad; never the present template.
 fn target<'a>(v: &View<'a>) -> Option<&'a Revision> {
-    let usable =
-        |r: &&'a Revision| r.template != v.w.current.template && !v.m.bad_templates.contains(&r.template);
+    let usable = |r: &&'a Revision| {
+        r.template != v.w.current.template && !SharedStr::among(&v.m.bad_templates, &r.template)
+    };
     let mut all = v.w.previous.iter().filter(usable);
     let newest = all.clone().next();
-    all.find(|revision| v.m.good_templates.contains(&revision.template)).or(newest)
+    all.find(|revision| SharedStr::among(&v.m.good_templates, &revision.template)).or(newest)
 }
 
 fn texts(lasting: &[&Trouble], failing: Option<&Charge>) -> String {
