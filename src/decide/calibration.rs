@@ -140,8 +140,8 @@ fn table(version: Version, capacity: &Capacity, action: Action, late: bool) -> T
     let tables = match (version, capacity) {
         (Version::One, _) => return &[],
         (Version::Two, Capacity::Queue { .. }) => &QUEUE_TWO,
-        (Version::Three, Capacity::Queue { .. }) => &QUEUE_THREE,
-        (Version::Two | Version::Three, Capacity::Utilisation { .. }) => &UTILISATION,
+        (Version::Three | Version::Four, Capacity::Queue { .. }) => &QUEUE_THREE,
+        (Version::Two | Version::Three | Version::Four, Capacity::Utilisation { .. }) => &UTILISATION,
     };
     match action {
         Action::Noop => tables.noop,

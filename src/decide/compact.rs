@@ -6,8 +6,8 @@ use super::situation::Situation;
 use crate::observe::reading::SignalName;
 
 /// Signals whose filtered state a rule reads; the others stand in the picture for status alone.
-const JUDGED: [SignalName; 4] =
-    [SignalName::OMEGA, SignalName::LATENCY, SignalName::ERRORS, SignalName::BETA];
+const JUDGED: [SignalName; 5] =
+    [SignalName::OMEGA, SignalName::LATENCY, SignalName::ERRORS, SignalName::BETA, SignalName::THROUGHPUT];
 
 /// Earlier revisions that are looked at: a rollback further back than that is a person's choice.
 const MAX_PREVIOUS: usize = 5;
@@ -25,7 +25,10 @@ impl Situation {
                 *text = format!("sha256:{}", hex(text));
             }
         }
-        self.picture.signals.retain(|name, _| JUDGED.contains(name));
+        // The load is arrivals, and cpu where those are not known.
+        let arrivals = self.picture.signals.contains_key(&SignalName::THROUGHPUT);
+        let load = |name: &SignalName| *name == SignalName::CPU && !arrivals;
+        self.picture.signals.retain(|name, _| JUDGED.contains(name) || load(name));
         if let Some(w) = &mut self.observed.workload {
             w.previous.truncate(MAX_PREVIOUS);
             let current = &w.current.pod_template_hash;
@@ -46,6 +49,8 @@ fn hex(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::api::shared::SignalSpec;
+    use crate::decide::regret::{Regrets, Tested};
+    use crate::decide::situation::Load;
     use crate::decide::testing::{Story, at, revision};
     use crate::orient::{Baseline, Verdict};
 
@@ -82,6 +87,13 @@ mod tests {
                 m.good_templates = (0..8).map(|i| format!("{i:016x}").into()).collect();
                 m.recommendations = (0..16).map(|i| (at(-300 + i * 19), 100 - i as i32)).collect();
                 m.changes = (0..4).map(|i| (at(-15 + i), 1)).collect();
+                let load = Load { throughput: Some(123.456_789_012_345_6), work: None };
+                let tested = |replicas| Tested { at: at(-900), replicas, load };
+                m.regrets = Regrets {
+                    usual: Some((at(0), load)),
+                    lowered: Some(tested(12)),
+                    too_few: (9..13).map(tested).collect(),
+                };
             })
             .with(|s| {
                 s.spec.signals = (0..16)
@@ -105,7 +117,7 @@ mod tests {
         let small = serde_json::to_value(s.compacted()).unwrap();
         let sizes: Vec<_> =
             small.as_object().unwrap().iter().map(|(k, v)| (k, v.to_string().len())).collect();
-        assert!(small.to_string().len() <= 6656, "{sizes:?}");
+        assert!(small.to_string().len() <= 7168, "{sizes:?}");
         let usual = serde_json::to_string(&Story::bad_rollout().s.compacted()).unwrap().len();
         assert!(usual <= 4 * 1024, "{usual}");
     }

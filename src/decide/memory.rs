@@ -11,12 +11,14 @@
 use jiff::Timestamp;
 
 use super::behavior::{self, Way};
-use super::policy;
+use super::policy::{self, Version};
+use super::regret::{self, Regrets};
 use super::rules::retune::{self, Judgement};
 use super::rules::{Proposal, happened, notice};
 use super::situation::{
-    Action, LastAct, Load, Memory, Notice, Plan, RetuneTrial, ScaleUpTrial, SeenTarget, SharedStr, Situation,
+    Action, LastAct, Memory, Notice, Plan, RetuneTrial, ScaleUpTrial, SeenTarget, SharedStr, Situation,
 };
+use super::trial;
 use super::view::{Need, Trouble, View, later, seconds, short};
 use crate::api::scaling::{Enforcement, Retune};
 use crate::observe::reading::SignalName;
@@ -29,7 +31,7 @@ const MAX_REVERTS: usize = 4;
 
 /// What the turn's observation makes of the memory, what it has to say, and the count that it found to be needed: what
 /// comes after it changes nothing that this depends on.
-pub(super) fn seen(s: &Situation, w: &Workload) -> (Memory, Vec<Notice>, Option<Need>) {
+pub(super) fn seen(version: Version, s: &Situation, w: &Workload) -> (Memory, Vec<Notice>, Option<Need>) {
     let mut m = s.memory.clone();
     let mut said = Vec::new();
     if m.target_uid.as_deref().is_some_and(|uid| uid != w.uid) {
@@ -48,10 +50,11 @@ pub(super) fn seen(s: &Situation, w: &Workload) -> (Memory, Vec<Notice>, Option<
     if m.turn_at.is_none_or(|at| at < s.now) {
         m.turn_at = Some(s.now);
         streaks(&mut m, s, w, &troubles);
+        regret::watch(&mut m, &View::new(s, w, &s.memory).by(version));
     }
     let need = recommend(&mut m, s, w);
     calm(&mut m, s, w, troubles.is_empty());
-    scale_up_trial(&mut m, s, w);
+    trial::judge(version, &mut m, s, w);
     said.extend(conclude_retune(&mut m, s, w));
     (m, said, need)
 }
@@ -93,6 +96,7 @@ fn prune(m: &mut Memory, s: &Situation) {
     m.good_templates.truncate(MAX_TEMPLATES);
     m.cooldown_until = m.cooldown_until.filter(|until| *until > s.now);
     m.edited_until = m.edited_until.filter(|until| *until > s.now);
+    m.regrets.forget(s.now);
 }
 
 /// Somebody else's edits of replicas or template become the new baseline, with a rest for what they did.
@@ -111,6 +115,7 @@ fn edits(m: &mut Memory, s: &Situation, w: &Workload) -> Vec<Notice> {
     let Some(known) = m.baseline.replace(found) else { return Vec::new() };
     if count {
         void_trials(m);
+        m.regrets.edited();
     }
     let watching = s.spec.enforcement == Enforcement::Observe;
     if watching || (count && !template && !w.other_scalers.is_empty()) {
@@ -157,6 +162,7 @@ fn new_revision(m: &mut Memory) {
     m.recommendations.clear();
     m.up_recommendations.clear();
     m.recommending_since = None;
+    m.regrets = Regrets { usual: m.regrets.usual, ..Regrets::default() };
     void_trials(m);
 }
 
@@ -235,72 +241,6 @@ fn to_front(list: &mut Vec<SharedStr>, item: &str) {
     list.truncate(MAX_TEMPLATES);
 }
 
-/// Judges whether the last ScaleUp gained anything, one horizon after its pods were ready.
-fn scale_up_trial(m: &mut Memory, s: &Situation, w: &Workload) {
-    if m.fruitless == 0 && m.scale_up_trial.is_none() {
-        return;
-    }
-    let before = m.clone();
-    let v = View::new(s, w, &before);
-    let margin = s.spec.rollback.equivalence_margin;
-    let load = v.load();
-    if m.fruitless > 0 && m.fruitless_load.is_some_and(|then| changed(then, load, margin)) {
-        m.fruitless = 0;
-        m.fruitless_load = None;
-    }
-    let Some(trial) = &mut m.scale_up_trial else { return };
-    if trial.ready_at.is_none() && w.ready >= trial.to {
-        trial.ready_at = Some(s.now);
-    }
-    let Some(ready_at) = trial.ready_at else {
-        // Pods that never start gain nothing and prove nothing.
-        if v.since(trial.at) > f64::from(s.spec.rollback.attribution_seconds) {
-            m.scale_up_trial = None;
-        }
-        return;
-    };
-    if v.since(ready_at) < v.horizon() {
-        return;
-    }
-    let now = measures(&v);
-    let pair = |i: usize| trial.before[i].zip(now[i]);
-    let up = |pair: Option<(f64, f64)>| pair.is_some_and(|(then, now)| now > then * (1.0 + margin));
-    let down = |pair: Option<(f64, f64)>| pair.is_some_and(|(then, now)| now < then * (1.0 - margin));
-    let comparable = (0..3).any(|i| pair(i).is_some()) && (load.throughput.is_some() || load.work.is_some());
-    if !comparable {
-        if v.since(ready_at) > policy::TRIAL_DEADLINE * v.horizon() {
-            m.scale_up_trial = None;
-        }
-        return;
-    }
-    let gained = up(pair(0)) || down(pair(1)) || down(pair(2));
-    // Pods that came before the trouble they were meant for have done their work.
-    let well = v.troubles_visible() && v.troubles().is_empty();
-    m.scale_up_trial = None;
-    if gained || well {
-        m.fruitless = 0;
-        m.fruitless_load = None;
-    } else {
-        m.fruitless = m.fruitless.saturating_add(1);
-        m.fruitless_load = Some(load);
-    }
-}
-
-/// Throughput, latency, errors, cpu — as far as they are fresh.
-fn measures(v: &View<'_>) -> [Option<f64>; 4] {
-    [SignalName::THROUGHPUT, SignalName::LATENCY, SignalName::ERRORS, SignalName::CPU]
-        .map(|name| v.value(&name))
-}
-
-/// Whether the load differs by more than the margin; like is compared with like, and unseen is unchanged.
-fn changed(then: Load, now: Load, margin: f64) -> bool {
-    let differs = |then: f64, now: f64| (now - then).abs() > margin * then.abs();
-    match (then.throughput.zip(now.throughput), then.work.zip(now.work)) {
-        (Some((then, now)), _) | (None, Some((then, now))) => differs(then, now),
-        (None, None) => false,
-    }
-}
-
 /// A trial that needs no act to end: the step was better, or somebody else took the key over.
 fn conclude_retune(m: &mut Memory, s: &Situation, w: &Workload) -> Option<Notice> {
     m.retune_trial.as_ref()?;
@@ -349,12 +289,14 @@ pub(super) fn decided(v: &View<'_>, proposal: &Proposal) -> Memory {
             m.baseline = Some(SeenTarget { replicas: *to, template, ours: true });
             m.last_act = Some(last_act);
             m.edited_until = None;
+            regret::scaled(&mut m, v, proposal, *from, *to);
             if proposal.action == Action::ScaleUp {
                 // What was asked for now counts against taking it back within the window.
                 let window = behavior::window(Way::Down, v.spec());
                 behavior::remember(Way::Down, &mut m.recommendations, now, *to, window);
                 (m.cpu_hot, m.latency_double) = (0, 0);
-                let before = m.scale_up_trial.as_ref().map_or_else(|| measures(v), |trial| trial.before);
+                let before =
+                    m.scale_up_trial.as_ref().map_or_else(|| trial::measures(v), |trial| trial.before);
                 m.scale_up_trial = Some(ScaleUpTrial { at: now, ready_at: None, to: *to, before });
                 if let Some(trial) = &mut m.retune_trial {
                     trial.void = true;

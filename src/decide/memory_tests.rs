@@ -228,15 +228,6 @@ fn what_cannot_be_compared_is_not_judged() {
 }
 
 #[test]
-fn the_load_is_compared_like_with_like() {
-    let load = |throughput, work| Load { throughput, work };
-    assert!(changed(load(Some(100.0), None), load(Some(111.0), None), 0.1));
-    assert!(!changed(load(Some(100.0), None), load(Some(109.0), None), 0.1));
-    assert!(changed(load(None, Some(2.0)), load(Some(100.0), Some(1.0)), 0.1));
-    assert!(!changed(load(Some(100.0), None), load(None, Some(9.0)), 0.1), "unseen is unchanged");
-}
-
-#[test]
 fn a_second_scale_up_keeps_the_first_ones_measure_of_before() {
     let trial = ScaleUpTrial { at: at(-15), ready_at: None, to: 7, before: [Some(1.0), None, None, None] };
     let d = Story::new().needs(9).memory(|m| m.scale_up_trial = Some(trial)).decide();

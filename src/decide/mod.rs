@@ -34,10 +34,12 @@ mod memory;
 pub mod policy;
 pub mod pool;
 pub mod refuse;
+pub mod regret;
 mod rules;
 pub mod situation;
 pub mod steer;
 pub mod text;
+mod trial;
 pub mod tuner;
 mod view;
 
@@ -87,7 +89,7 @@ pub fn decide_by(version: Version, s: &Situation) -> Decision {
         }
         return draft.finish(None, memory);
     };
-    let (memory, mut said, need) = memory::seen(s, w);
+    let (memory, mut said, need) = memory::seen(version, s, w);
     said.extend(memory::standing_notices(s, w));
     let mut draft = Draft::new(version, s, said);
     let v = View::new(s, w, &memory).by(version).needing(need);
@@ -125,7 +127,7 @@ pub fn release(s: &Situation) -> Option<Decision> {
 #[must_use]
 pub fn release_by(version: Version, s: &Situation) -> Option<Decision> {
     let w = s.observed.workload.as_ref()?;
-    let (memory, said, need) = memory::seen(s, w);
+    let (memory, said, need) = memory::seen(version, s, w);
     let v = View::new(s, w, &memory).by(version).needing(need);
     let proposal = retune::release(&v)?;
     let mut draft = Draft::new(version, s, said);
@@ -268,7 +270,7 @@ impl<'a> Draft<'a> {
         let s = self.s;
         let applied = match (w, &self.proposal) {
             (Some(w), Some(proposal)) if self.may_act => {
-                Arc::new(memory::decided(&View::new(s, w, &kept), proposal))
+                Arc::new(memory::decided(&View::new(s, w, &kept).by(self.version), proposal))
             }
             _ => Arc::clone(&kept),
         };

@@ -19,11 +19,13 @@ pub enum Version {
     Two,
     /// The same with tables for arrivals that are forecast by their [rhythm](crate::orient::rhythm).
     Three,
+    /// The same with [regrets](super::regret), and gains of a ScaleUp told from noise by filtered levels.
+    Four,
 }
 
 impl Version {
     /// What decides now.
-    pub const NEWEST: Self = Self::Three;
+    pub const NEWEST: Self = Self::Four;
 
     /// The number that stands in a record.
     #[must_use]
@@ -32,13 +34,19 @@ impl Version {
             Self::One => 1,
             Self::Two => 2,
             Self::Three => 3,
+            Self::Four => 4,
         }
+    }
+
+    /// Whether it remembers regrets and compares levels.
+    pub(super) const fn regrets(self) -> bool {
+        matches!(self, Self::Four)
     }
 
     /// The version of a record; `None` for one that this build does not know.
     #[must_use]
     pub fn of(number: u32) -> Option<Self> {
-        [Self::One, Self::Two, Self::Three].into_iter().find(|version| version.number() == number)
+        [Self::One, Self::Two, Self::Three, Self::Four].into_iter().find(|version| version.number() == number)
     }
 }
 
@@ -48,6 +56,10 @@ pub const REACTIVE_TURNS: u32 = 2;
 pub const LATENCY_URGENT: f64 = 2.0;
 /// Window, in seconds, that the rates and percentiles of a sample are usually taken over.
 pub const RATE_WINDOW: f64 = 30.0;
+/// Share by which a load may differ and still be the same one.
+pub const SAME_LOAD: f64 = 0.1;
+/// Standard deviations by which a measurement must have moved to be no noise.
+pub const NO_NOISE: f64 = 3.0;
 /// Acts of scaling up without gain after which more of the same waits.
 pub const FRUITLESS_LIMIT: u32 = 2;
 /// Restarts of a pod that make a rollout a failing one.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use gate::{GateFault, GateView};
 
+use super::regret::Regrets;
 use super::steer::Unrest;
 use super::text::Text;
 use crate::api::scaling::{MatVerseScalingSpec, Mode};
@@ -180,6 +181,9 @@ pub struct Memory {
     /// What the trials of each parameter have measured; the search goes by it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub retune_slopes: Vec<RetuneSlope>,
+    /// Counts that were too few.
+    #[serde(skip_serializing_if = "Regrets::is_empty")]
+    pub regrets: Regrets,
 }
 
 /// What trials have measured of one parameter.

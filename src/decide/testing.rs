@@ -128,7 +128,9 @@ impl Story {
         self
     }
 
-    pub(crate) fn fresh(self, name: SignalName, value: f64) -> Self {
+    /// A fresh reading whose filter has settled on it.
+    pub(crate) fn fresh(mut self, name: SignalName, value: f64) -> Self {
+        self.s.picture.signals.entry(name.clone()).or_default().level = value;
         let sampled_at = self.s.now - SignedDuration::from_secs(2);
         self.reading(name, Reading::Fresh { value, sampled_at })
     }

@@ -22,7 +22,7 @@ pub(super) struct View<'a> {
     pub(super) s: &'a Situation,
     pub(super) w: &'a Workload,
     pub(super) m: &'a Memory,
-    version: Version,
+    pub(super) version: Version,
     /// Worked out once: half of the rules ask for it.
     need: OnceCell<Option<Need>>,
 }
@@ -294,6 +294,20 @@ impl<'a> View<'a> {
             throughput: self.value(&SignalName::THROUGHPUT),
             work: cpu.map(|cpu| cpu * f64::from(self.w.ready.max(0))),
         }
+    }
+
+    /// Filtered level of a signal and its standard deviation, where its reading supports any action.
+    pub(super) fn level(&self, name: &SignalName) -> Option<(f64, f64)> {
+        self.sample(name)?;
+        let estimate = self.s.picture.signals.get(name)?;
+        Some((estimate.level, estimate.level_sd)).filter(|(level, sd)| level.is_finite() && sd.is_finite())
+    }
+
+    /// [`Self::load`] without the noise of one sample.
+    pub(super) fn load_level(&self) -> Load {
+        let level = |name: &SignalName| self.level(name).map(|(level, _)| level);
+        let work = level(&SignalName::CPU).map(|cpu| cpu * f64::from(self.w.ready.max(0)));
+        Load { throughput: level(&SignalName::THROUGHPUT), work }
     }
 
     /// When the current *template* began to roll out: a restart of the same template is no new revision.

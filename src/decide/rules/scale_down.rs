@@ -8,7 +8,8 @@ use super::{Proposal, Tried, scale_up, unrest_waits};
 use crate::api::scaling::SelectPolicy;
 use crate::decide::behavior::{self, Way};
 use crate::decide::policy;
-use crate::decide::situation::{Action, GateView, Plan};
+use crate::decide::regret::{self, Tested};
+use crate::decide::situation::{Action, GateView, Load, Plan};
 use crate::decide::text::Text;
 use crate::decide::view::{View, short};
 use crate::observe::reading::{Reading, SignalName, Use};
@@ -65,8 +66,15 @@ pub(crate) fn try_rule(v: &View<'_>) -> Tried {
         );
     }
     let limit = behavior::limit(Way::Down, &spec.behavior.scale_down, desired, &v.m.changes, v.now());
+    let known = regret::too_few(v);
+    let held = known.map_or(stable, |known| stable.max(known.replicas + 1));
+    if let Some(known) = known
+        && held >= desired
+    {
+        return too_few(desired, stable, known);
+    }
     // From above maxReplicas the first step leads inside: every count that is set lies in [min, max].
-    let to = limit.map_or(stable, |limit| stable.max(limit)).min(spec.max_replicas);
+    let to = limit.map_or(held, |limit| held.max(limit)).min(spec.max_replicas);
     if to >= desired {
         let text = format!("needs {stable} of {desired}; the rate of change is used up");
         return Tried::wait(RULE, "RateLimited", text, vec!["the policy period".into()]);
@@ -83,6 +91,17 @@ pub(crate) fn try_rule(v: &View<'_>) -> Tried {
         want: Some(v.inside(need.raw)),
         provisional: false,
     })
+}
+
+/// Fewer were tried at no more load, and had to be taken back.
+fn too_few(desired: i32, needed: i32, known: &Tested) -> Tried {
+    let load = match known.load {
+        Load { throughput: Some(rate), .. } => format!("{} requests a second", short(rate)),
+        Load { work: Some(work), .. } => format!("{} replicas' worth of cpu", short(work)),
+        Load { .. } => "a load that cannot be seen".into(),
+    };
+    let text = format!("needs {needed} of {desired}, but {} were too few for {load}", known.replicas);
+    Tried::wait(RULE, "TooFewBefore", text, vec!["less load, or a day".into()])
 }
 
 /// What the gate says against it, or that there is no calm.
