@@ -93,6 +93,7 @@ mod tests {
                     usual: Some((at(0), load)),
                     lowered: Some(tested(12)),
                     too_few: (9..13).map(tested).collect(),
+                    vain_steps: 12,
                 };
             })
             .with(|s| {

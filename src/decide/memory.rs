@@ -255,6 +255,8 @@ fn conclude_retune(m: &mut Memory, s: &Situation, w: &Workload) -> Option<Notice
     match judgement {
         Judgement::Kept(text) => {
             m.kept_retune = Some(trial);
+            // What a count carries has changed with it.
+            (m.regrets.vain_steps, m.regrets.too_few) = (0, Vec::new());
             learn(m, &v);
             Some(happened("Retuned", text))
         }
@@ -324,6 +326,7 @@ pub(super) fn decided(v: &View<'_>, proposal: &Proposal) -> Memory {
             m.kept_retune = None;
             m.last_retune = Some(now);
             m.retune_steps = m.retune_steps.wrapping_add(1);
+            m.regrets.in_vain(v);
             // What follows is judged without the step.
             no_streaks(&mut m);
             m.cooldown_until = m.cooldown_until.max(cooldown);

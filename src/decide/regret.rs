@@ -37,6 +37,14 @@ pub struct Regrets {
     /// Counts that were too few for a load, each larger than the one before it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub too_few: Vec<Tested>,
+    /// Retune steps in a row that were taken back.
+    #[serde(skip_serializing_if = "none")]
+    pub vain_steps: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn none(steps: &u32) -> bool {
+    *steps == 0
 }
 
 /// A count under a load.
@@ -71,6 +79,20 @@ impl Regrets {
     /// Takes back what the ScaleUp of that time taught: more replicas were no better.
     pub(super) fn withdraw(&mut self, at: Timestamp) {
         self.too_few.retain(|tested| tested.at != at);
+    }
+
+    /// A Retune step was taken back.
+    pub(super) fn in_vain(&mut self, v: &View<'_>) {
+        if v.version.regrets() {
+            self.vain_steps = self.vain_steps.saturating_add(1);
+        }
+    }
+
+    /// How many times its settling time a Retune rests: once both ways of each of `parameters` were in vain, twice as long
+    /// after each further one.
+    pub(super) fn rest(&self, parameters: usize) -> f64 {
+        let further = self.vain_steps.saturating_sub(u32::try_from(2 * parameters).unwrap_or(u32::MAX));
+        libm::ldexp(1.0, further.min(30) as i32)
     }
 
     fn learn(&mut self, mut found: Tested) {

@@ -114,3 +114,11 @@ fn the_list_says_each_thing_once_and_is_bounded() {
     regrets.forget(at(0) + SignedDuration::from_hours(24));
     assert!(regrets.too_few.is_empty());
 }
+
+#[test]
+fn a_retune_rests_the_longer_the_more_steps_were_in_vain() {
+    let rests = |steps, parameters| Regrets { vain_steps: steps, ..Regrets::default() }.rest(parameters);
+    assert_eq!([0, 2, 3, 4, 10].map(|steps| rests(steps, 1)), [1.0, 1.0, 2.0, 4.0, 256.0]);
+    assert_eq!([4, 5].map(|steps| rests(steps, 2)), [1.0, 2.0]);
+    assert!(rests(u32::MAX, 1).is_finite());
+}

@@ -273,8 +273,13 @@ fn obstacle(v: &View<'_>, retune: &Retune, suspected: bool) -> Option<Tried> {
         return wait("Scaling".into(), "the last ScaleUp to settle", "a change of count is settling".into());
     }
     let settle = f64::from(retune.settle_seconds);
-    if let Some(last) = m.last_retune.filter(|last| v.since(*last) < settle) {
-        let left = format!("{} s since the last step", short(settle - v.since(last)));
+    let rest = (settle * m.regrets.rest(retune.parameters.len())).min(policy::DAY.max(settle));
+    if let Some(last) = m.last_retune.filter(|last| v.since(*last) < rest) {
+        let left = format!("{} s since the last step", short(rest - v.since(last)));
+        if v.since(last) >= settle {
+            let why = format!("{} steps in a row gained nothing", m.regrets.vain_steps);
+            return wait("Resting".into(), &left, why);
+        }
         return wait("Settling".into(), &left, "the last step is settling".into());
     }
     if let Some(until) = m.cooldown_until.filter(|until| v.now() < *until) {
