@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use matverse::decide::Version;
 use matverse::simulate::faults::Fault;
 use matverse::simulate::scenario::{Event, Policy, Row, Scenario};
 use proptest::prelude::*;
@@ -57,6 +58,17 @@ proptest! {
         prop_assert_eq!(downs.len(), all, "down to the same count twice: {:?}", late);
         prop_assert!(most(&rows) <= 20, "{} for a constant load", most(&rows));
     }
+}
+
+#[test]
+fn without_regrets_the_same_load_goes_up_and_down_for_ever() {
+    let acts = |version| {
+        let rows = run(&Scenario { version, ..story(vec![800; 240], 0, 1) });
+        acts_after(&rows, 3600.0).len()
+    };
+    let (without, with) = (acts(Version::Three), acts(Version::Four));
+    println!("acts in three hours: {without} without, {with} with");
+    assert!(without >= 10 && with == 0, "{without}, {with}");
 }
 
 #[test]
