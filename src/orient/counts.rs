@@ -13,6 +13,8 @@
 //!
 //! Source: Lindon & Malek 2022, "Anytime-valid inference for multinomial count data".
 
+use super::paired::LARGEST;
+
 /// How far the bets lie above the null, in log odds: for a small and for a plain excess.
 const ABOVE: [f64; 6] = [0.05, 0.1, 0.2, 0.4, 0.8, 1.6];
 /// ln of an e-value is not counted beyond this.
@@ -50,9 +52,9 @@ impl Coins {
         Self { most: libm::log(factor), ..self }
     }
 
-    /// Takes in the events of one look. Counts that are negative or not finite are no look.
+    /// Takes in the events of one look. Counts that are negative, not finite or too large to be weighed are no look.
     pub fn push(&mut self, baseline: f64, challenger: f64) {
-        if !(baseline >= 0.0 && challenger >= 0.0 && (baseline + challenger).is_finite()) {
+        if !(baseline >= 0.0 && challenger >= 0.0 && baseline + challenger <= LARGEST) {
             return;
         }
         for (wealth, (own, other)) in self.wealth.iter_mut().zip(self.gains) {

@@ -66,7 +66,8 @@ pub struct Judgement {
     pub at: Option<u32>,
     /// Any-time valid p-value: the largest e-value so far for the verdict (for `Worse` where undecided), inverted.
     pub p: f64,
-    /// Relative change of the challenger's median (of counts, the mean); `None` where the baseline's is 0.
+    /// Relative change of the challenger's median (of counts, the mean); `None` where the baseline's is 0 or the change is beyond
+    /// any number.
     pub effect: Option<f64>,
     /// Relative changes that no look has refuted, each side with confidence 1 − α; `None` = no bound found.
     pub interval: [Option<f64>; 2],
@@ -120,6 +121,7 @@ pub fn judge(pairs: &[(f64, f64)], question: &Question) -> Judgement {
     let base = typical(pairs.iter().map(|(a, _)| *a).collect());
     let now = typical(pairs.iter().map(|(_, b)| *b).collect());
     let effect = base.zip(now).filter(|(base, _)| *base != 0.0).map(|(base, now)| (now - base) / base.abs());
+    let effect = effect.filter(|effect| effect.is_finite());
     Judgement { verdict, at, p, effect, interval: interval(pairs, question, effect) }
 }
 
@@ -211,6 +213,22 @@ mod tests {
         assert_eq!(fell.verdict, Verdict::Worse);
         let [Some(low), Some(high)] = fell.interval else { panic!("{fell:?}") };
         assert!(low < -0.4 && high > -0.4 && high < -0.2, "{fell:?}");
+    }
+
+    #[test]
+    fn values_too_large_to_be_subtracted_say_nothing() {
+        for (base, now) in [(1.7e308, -1.7e308), (-1.7e308, 1.7e308), (1.7e308, 1.7e308)] {
+            for (sign, counts) in [(1.0, false), (-1.0, false), (1.0, true), (-1.0, true)] {
+                let found = judge(&vec![(base, now); 60], &Question { sign, counts, ..question(0.1) });
+                assert_eq!(found.verdict, Verdict::Undecided, "{base} {now} {counts} {sign}");
+                assert!(found.effect.is_none_or(f64::is_finite));
+            }
+        }
+        let large = judge(
+            &pairs(60, 1.5).iter().map(|(a, b)| (a * 1e290, b * 1e290)).collect::<Vec<_>>(),
+            &question(0.1),
+        );
+        assert_eq!(large.verdict, Verdict::Worse);
     }
 
     #[test]

@@ -31,6 +31,8 @@ use std::collections::VecDeque;
 const WINDOW: usize = 512;
 /// Wealth is not counted beyond this.
 const RICH: f64 = 1e290;
+/// Largest size of a value: differences and margins of larger ones are not finite any more.
+pub(super) const LARGEST: f64 = 1e300;
 /// What is staked from the first pair on; the rest on every later starting time.
 const AT_ONCE: f64 = 0.85;
 /// Pairs before a 95 % point means anything.
@@ -258,9 +260,9 @@ impl Paired {
         }
     }
 
-    /// Takes in a pair that arrived together. A pair that is not finite says nothing.
+    /// Takes in a pair that arrived together. A pair that is not finite, or too large to be subtracted, says nothing.
     pub fn push(&mut self, baseline: f64, challenger: f64) {
-        if !(baseline.is_finite() && challenger.is_finite()) {
+        if !(baseline.abs() <= LARGEST && challenger.abs() <= LARGEST) {
             return;
         }
         self.looks = self.looks.saturating_add(1);
