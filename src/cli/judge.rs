@@ -12,6 +12,10 @@ use crate::orient::judge::{Judgement, Question, judge};
 
 /// Judges a challenger against a baseline, as if looked at after every sample.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Exit codes: 0 NotWorse, 1 Worse, 2 Undecided, 3 no verdict: a file cannot be read or has a line \
+    that is no number, or the answer cannot be written; 64 a wrong command line"
+)]
 pub struct Judge {
     /// File of the baseline's samples, one number a line
     #[arg(long, value_name = "FILE")]
@@ -95,10 +99,10 @@ impl Judge {
         let sign = if self.worse == Worse::Higher { 1.0 } else { -1.0 };
         let found =
             judge(&pairs, &Question { margin: self.margin, alpha: self.alpha, sign, counts: self.counts });
-        match self.output {
-            Output::Json => println!("{}", json!(found)),
-            Output::Text => print!("{}", text(&found, pairs.len())),
-        }
+        super::tell(&match self.output {
+            Output::Json => format!("{}\n", json!(found)),
+            Output::Text => text(&found, pairs.len()),
+        })?;
         Ok(found.verdict)
     }
 }

@@ -12,6 +12,7 @@ pub mod run;
 pub mod simulate;
 pub mod stress;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -55,6 +56,15 @@ enum Verb {
     Ledger(ledger::LedgerCommand),
 }
 
+/// Writes to standard output. Whoever read it may have gone: that is how a pipe ends.
+fn tell(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        told => told,
+    }
+}
+
 /// Parses the command line and runs the verb.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -86,11 +96,8 @@ pub fn main() -> ExitCode {
             Verb::Promote(verb) => verb.run().await,
             Verb::Rollback(verb) => verb.run().await,
             Verb::Ledger(verb) => verb.run().await,
-            Verb::Crds => match crds::render() {
-                Ok(text) => {
-                    print!("{text}");
-                    ExitCode::SUCCESS
-                }
+            Verb::Crds => match crds::render().and_then(|text| Ok(tell(&text)?)) {
+                Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     eprintln!("matverse: {error:#}");
                     ExitCode::from(3)

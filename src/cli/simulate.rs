@@ -7,6 +7,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use plotters::prelude::*;
 
 use crate::simulate::scenario::{NAMES, Policy, Row, Scenario};
@@ -109,8 +112,8 @@ impl Simulate {
             })
             .map_err(|why| anyhow!(why.join("; ")))?;
         bar.finish_and_clear();
-        match self.output {
-            Form::Text => print!("{}", table(&scenario, &rows, &worth)),
+        let report = match self.output {
+            Form::Text => table(&scenario, &rows, &worth),
             Form::Json => {
                 let acts: Vec<&Row> = rows.iter().filter(|row| row.action != "Noop").collect();
                 let report = serde_json::json!({
@@ -120,9 +123,10 @@ impl Simulate {
                     "worth": worth,
                     "acts": acts,
                 });
-                println!("{}", serde_json::to_string_pretty(&report)?);
+                serde_json::to_string_pretty(&report)? + "\n"
             }
-        }
+        };
+        super::tell(&report)?;
         if let Some(path) = &self.plot {
             plot(path, &scenario, &rows).with_context(|| path.display().to_string())?;
         }
@@ -147,26 +151,52 @@ impl Simulate {
 
 /// Requests of each minute, one list a service; the first row names the services, the first column the minute.
 fn trace(text: &str) -> Result<Vec<Vec<u32>>> {
-    let mut services: Vec<Vec<u32>> = Vec::new();
-    for (n, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()) {
-        let counts: Vec<u32> = line
-            .split(',')
-            .skip(1)
-            .map(|count| match count.trim().parse::<f64>() {
-                Ok(count) if (0.0..=1e7).contains(&count) => Ok(count.round() as u32),
-                _ => Err(anyhow!("line {}: {count:?} is no number of requests", n + 1)),
-            })
-            .collect::<Result<_>>()?;
-        services.resize(services.len().max(counts.len()), Vec::new());
-        if services.len() != counts.len() {
-            bail!("line {}: {} columns where {} were", n + 1, counts.len(), services.len());
-        }
-        services.iter_mut().zip(counts).for_each(|(all, count)| all.push(count));
+    let mut lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
+    let (n, header) = lines.next().context("empty: a header is needed, and one row a minute")?;
+    if header.split(',').all(|name| number(name).is_some()) {
+        bail!("line {n}: numbers where the header should name the minute and the services");
     }
-    if services.is_empty() {
+    let services = header.split(',').count() - 1;
+    let mut trace = vec![Vec::new(); services];
+    let mut before: Option<f64> = None;
+    for (n, line) in lines {
+        let fields: Vec<&str> = line.split(',').collect();
+        if fields.len() != services + 1 {
+            bail!("line {n}: {} columns where the header has {}", fields.len(), services + 1);
+        }
+        let minute = minute(fields[0]).with_context(|| format!("line {n}: {:?} is no minute", fields[0]))?;
+        if before.is_some_and(|before| minute <= before) {
+            bail!(
+                "line {n}: minute {} is not later than the one before; one row a minute, in order",
+                fields[0]
+            );
+        }
+        before = Some(minute);
+        for (service, count) in trace.iter_mut().zip(&fields[1..]) {
+            let requests = number(count).filter(|count| (0.0..=1e7).contains(count));
+            let requests =
+                requests.with_context(|| format!("line {n}: {count:?} is no number of requests"))?;
+            service.push(requests.round() as u32);
+        }
+    }
+    if trace.first().is_none_or(Vec::is_empty) {
         bail!("no row with a number of requests");
     }
-    Ok(services)
+    Ok(trace)
+}
+
+/// A minute by its number, or by its time of day and date.
+fn minute(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let time = || {
+        text.parse().or_else(|_| text.parse::<DateTime>()?.to_zoned(TimeZone::UTC).map(|at| at.timestamp()))
+    };
+    number(text).or_else(|| time().ok().map(|at: Timestamp| at.as_second() as f64 / 60.0))
+}
+
+/// A finite number.
+fn number(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// A bar on a terminal, nothing elsewhere.
@@ -262,12 +292,30 @@ mod tests {
     #[test]
     fn a_trace_is_read_by_column_and_refused_by_line() {
         assert_eq!(trace("minute,a,b\n0,1,2\n1,3,4\n").unwrap(), [[1, 3], [2, 4]]);
-        for (bad, line) in
-            [("m,a\n0,x\n", "line 2"), ("m,a\n0,-1\n", "line 2"), ("m,a,b\n0,1,2\n1,3\n", "line 3")]
-        {
+        for (bad, part) in [
+            ("m,a\n0,x\n", "line 2"),
+            ("m,a\n0,-1\n", "line 2"),
+            ("m,a,b\n0,1,2\n1,3\n", "line 3: 2 columns where the header has 3"),
+            ("m,a\n0,1,2\n", "line 2: 3 columns where the header has 2"),
+            ("0,1\n1,2\n", "line 1: numbers where the header"),
+            ("m,a\n0,1\n\n0,1\n", "line 4: minute 0 is not later"),
+            ("m,a\n1,1\n0,1\n", "line 3: minute 0 is not later"),
+            (
+                "m,a\n2026-01-01 00:01:00,1\n2026-01-01 00:01:00,1\n",
+                "line 3: minute 2026-01-01 00:01:00 is not",
+            ),
+            ("m,a\n2026-01-01T00:01:00Z,1\n2026-01-01T00:00:00Z,1\n", "line 3"),
+            ("m,a\nnoon,1\n", "line 2: \"noon\" is no minute"),
+            ("", "empty"),
+            ("m\n0\n", "no row"),
+        ] {
             let error = format!("{:#}", trace(bad).unwrap_err());
-            assert!(error.contains(line), "{error}");
+            assert!(error.contains(part), "{error}");
         }
+        assert_eq!(
+            trace("period,count\n1998-04-30 21:30:00,2\n1998-04-30 21:32:00,11\n").unwrap(),
+            [[2, 11]]
+        );
         assert!(trace("minute,a\n").is_err());
     }
 

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use self::ledger::Opened;
 use crate::observe::profiles::Profile;
 use crate::observe::reading::SignalName;
 use crate::observe::sample::Limits;
@@ -69,11 +70,10 @@ impl Replay {
         let input: Box<dyn BufRead> = if self.file == Path::new("-") {
             Box::new(io::stdin().lock())
         } else {
-            if let Some(objects) = ledger::ledger_in(&self.file)? {
-                return ledger::run(objects, &self.keys, self.diff, self.json);
+            match ledger::open(&self.file)? {
+                Opened::Ledger(objects) => return ledger::run(objects, &self.keys, self.diff, self.json),
+                Opened::Lines(lines) => Box::new(lines),
             }
-            let file = std::fs::File::open(&self.file).with_context(|| self.file.display().to_string())?;
-            Box::new(io::BufReader::new(file))
         };
         let given = match &self.config {
             None => Given::default(),
