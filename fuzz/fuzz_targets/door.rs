@@ -2,11 +2,13 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use matverse::decide::pool::Budget;
 use matverse::simulate::door::{Door, Given};
 use serde_json::Value;
 
 fuzz_target!(|text: &str| {
-    let mut door = Door::new(Given { pools: [("small".to_owned(), 10)].into(), ..Given::default() });
+    let budget = Budget { max_replicas: 10, namespaces: vec!["*".to_owned()] };
+    let mut door = Door::new(Given { pools: [("small".to_owned(), budget)].into(), ..Given::default() });
     let mut out = Vec::new();
     for line in text.split('\n').take(64) {
         door.line(line, &mut out);

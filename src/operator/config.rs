@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::decide::pool::Budget;
 use crate::observe::profiles::{Profile, SignalDefinition};
 use crate::observe::source::SourceConfig;
 
@@ -21,7 +22,7 @@ pub struct Config {
     /// Profiles beside the shipped ones; one of the same name replaces it.
     pub profiles: BTreeMap<String, Profile>,
     /// Budgets of replicas by name.
-    pub pools: BTreeMap<String, PoolConfig>,
+    pub pools: BTreeMap<String, Budget>,
     /// Namespaces in which a resource may act; `*` = all, none = nowhere.
     pub act_namespaces: Vec<String>,
     /// What it means that the admission policies do not stand.
@@ -53,28 +54,11 @@ pub struct Offline {
     /// As in [`Config`].
     pub profiles: BTreeMap<String, Profile>,
     /// As in [`Config`].
-    pub pools: BTreeMap<String, PoolConfig>,
+    pub pools: BTreeMap<String, Budget>,
 }
 
 /// Sources and profiles: what evidence is read from.
 pub type Reading = (BTreeMap<String, SourceConfig>, BTreeMap<String, Profile>);
-
-/// A budget of replicas that several workloads share.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolConfig {
-    /// The budget.
-    pub max_replicas: i32,
-    /// Namespaces whose resources may take part; `*` = all.
-    pub namespaces: Vec<String>,
-}
-
-impl PoolConfig {
-    /// Whether resources of a namespace may take part.
-    #[must_use]
-    pub fn takes(&self, namespace: &str) -> bool {
-        self.namespaces.iter().any(|n| n == "*" || n == namespace)
-    }
-}
 
 /// Where the ledger lies and who signs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -347,7 +331,7 @@ impl Walk {
         profiles
     }
 
-    fn pools(&mut self, value: &Value) -> BTreeMap<String, PoolConfig> {
+    fn pools(&mut self, value: &Value) -> BTreeMap<String, Budget> {
         let mut pools = BTreeMap::new();
         for (name, value) in self.map("pools", value) {
             let path = format!("pools.{name}");
@@ -357,10 +341,7 @@ impl Walk {
             }
             let max = self.number(&format!("{path}.maxReplicas"), &value["maxReplicas"], 1, 1..=100_000);
             let namespaces = self.names(&format!("{path}.namespaces"), &value["namespaces"], &["*"]);
-            pools.insert(
-                name.clone(),
-                PoolConfig { max_replicas: i32::try_from(max).unwrap_or(1), namespaces },
-            );
+            pools.insert(name.clone(), Budget { max_replicas: i32::try_from(max).unwrap_or(1), namespaces });
         }
         pools
     }

@@ -9,11 +9,9 @@ use std::sync::Mutex;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
-use super::config::PoolConfig;
 use super::world::World;
-use crate::api::MatVerseScaling;
 use crate::api::scaling::Enforcement;
-use crate::decide::pool::{divide, grant, present};
+use crate::decide::pool::{Budget, Division, present};
 use crate::decide::situation::{PoolShare, Situation};
 
 /// Turns after which what a member was seen with is no longer its need, only its count.
@@ -34,20 +32,6 @@ pub struct Pools {
     seen: Mutex<BTreeMap<Key, Seen>>,
 }
 
-/// Why a resource may not take part in the pool that it names; `None` where it may, or names none.
-#[must_use]
-pub fn refused(pools: &BTreeMap<String, PoolConfig>, resource: &MatVerseScaling) -> Option<String> {
-    let name = resource.spec.pool.as_ref()?;
-    let namespace = resource.namespace().unwrap_or_default();
-    match pools.get(name) {
-        None => Some(format!("spec.pool: {name:?} is not in the operator's configuration")),
-        Some(pool) if !pool.takes(&namespace) => {
-            Some(format!("spec.pool: namespace {namespace} may not take part in {name:?}"))
-        }
-        Some(_) => None,
-    }
-}
-
 impl Pools {
     /// The share of one member in its turn; `None` where it names no pool.
     pub fn share(&self, world: &World, situation: &Situation) -> Option<PoolShare> {
@@ -61,7 +45,7 @@ impl Pools {
 }
 
 /// Every resource that takes part, with the count of its Deployment.
-fn members(world: &World, name: &str, pool: &PoolConfig) -> BTreeMap<Key, i32> {
+fn members(world: &World, name: &str, pool: &Budget) -> BTreeMap<Key, i32> {
     let mut found = BTreeMap::new();
     for scope in world.stores.scopes() {
         for resource in scope.scalings.state() {
@@ -89,7 +73,7 @@ fn shared(
     seen.retain(|key, s| {
         *key == me || others.contains_key(key) || s.situation.spec.pool.as_deref() != Some(name)
     });
-    let mut left = budget;
+    let mut held = 0;
     let (mut asking, mut counts) = (vec![situation], vec![present(situation)]);
     for (key, count) in others {
         let acts = |s: &&Seen| s.situation.spec.enforcement == Enforcement::Act;
@@ -99,12 +83,10 @@ fn shared(
                 counts.push((*count).max(s.granted));
             }
             // Not seen yet, no longer, or only shown: it keeps what it has.
-            None => left -= (*count).max(seen.get(key).map_or(0, |s| s.granted)),
+            None => held = i32::saturating_add(held, (*count).max(seen.get(key).map_or(0, |s| s.granted))),
         }
     }
-    let mut shares = divide(name, left, &asking);
-    grant(&mut shares, left, &counts);
-    let mine = shares.swap_remove(0);
+    let mine = Division::new(name, budget, held, &asking).grant(&counts).swap_remove(0);
     let granted = mine.most.max(present(situation));
     seen.insert(me, Seen { situation: situation.clone(), granted });
     mine

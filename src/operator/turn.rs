@@ -146,7 +146,8 @@ async fn once(world: &World, resource: &MatVerseScaling, life: &mut Life) -> Res
 /// The signals of a resource, where it can be evaluated as it is written.
 fn signal_plan(world: &World, resource: &MatVerseScaling) -> Result<SignalPlan, TurnError> {
     let mut invalid = decide::refused(&resource.spec);
-    invalid.extend(super::pools::refused(&world.config.pools, resource));
+    let namespace = resource.namespace().unwrap_or_default();
+    invalid.extend(decide::pool::refused(&world.config.pools, resource.spec.pool.as_deref(), &namespace));
     let planned = world.signals.plan(
         &resource.spec.profile,
         &resource.spec.signals,

@@ -9,8 +9,9 @@ use super::cluster::Seen;
 use super::meter::Signals;
 use super::pilot::Pilot;
 use crate::api::scaling::MatVerseScalingSpec;
+use crate::decide::Version;
+use crate::decide::pool::Division;
 use crate::decide::situation::{Decision, Plan, Situation};
-use crate::decide::{Version, pool};
 use crate::observe::Observed;
 use crate::observe::reading::{Evidence, Reading, Readings, SignalName};
 use crate::observe::workload::{Revision, Rollout, Workload};
@@ -83,12 +84,13 @@ impl Ours {
             }
             return counts;
         };
-        let mut shares = pool::divide("pool", budget, &situations.iter().collect::<Vec<_>>());
+        let division = Division::new("pool", budget, 0, &situations.iter().collect::<Vec<_>>());
+        let mut shares: Vec<_> = (0..seen.len()).map(|i| division.share(i)).collect();
         let shrinks: Vec<bool> =
             shares.iter().zip(&counts).map(|(share, count)| share.most < *count).collect();
         for first in [true, false] {
             if !first {
-                pool::grant(&mut shares, budget, &counts);
+                shares = division.grant(&counts);
             }
             for i in (0..seen.len()).filter(|i| shrinks[*i] == first) {
                 situations[i].standing.pool = Some(shares[i].clone());

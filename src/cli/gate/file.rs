@@ -72,7 +72,10 @@ pub fn check(
     let given: Given = serde_saphyr::from_str(text).context("needs spec and readings")?;
     let now = given.time.unwrap_or(now);
     let spec = spec(given.spec)?;
-    let runs = given.revision.as_ref().map(|revision| revision.current.clone());
+    let runs = match &given.revision {
+        Some(revision) => Some(revision.current.clone().context("revision: current is missing")?),
+        None => None,
+    };
     if let Some(asked) = revision
         && runs.as_deref() != Some(asked)
     {

@@ -105,7 +105,7 @@ fn given(path: &Path) -> Result<Given> {
     };
     Ok(Given {
         profiles: parts.profiles.into_iter().map(|(name, profile)| (name, limits(profile))).collect(),
-        pools: parts.pools.into_iter().map(|(name, pool)| (name, pool.max_replicas)).collect(),
+        pools: parts.pools,
     })
 }
 
@@ -146,7 +146,7 @@ fn original(input: impl BufRead) -> io::Result<()> {
             return;
         }
         let answer = match serde_json::from_str::<Line>(text) {
-            Ok(Line { end_of_tick: true, .. }) => return,
+            Ok(Line { end_of_tick: Some(true), .. }) => return,
             Ok(line) => estimate(&mut filters, &line),
             Err(error) => json!({"error": error.to_string(), "line": number}),
         };

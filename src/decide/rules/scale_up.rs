@@ -94,6 +94,11 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
     })
 }
 
+/// The count that the reactive bounds ask for, whatever limits it; `None` where they ask for nothing.
+pub(crate) fn asked(v: &View<'_>) -> Option<i32> {
+    reactive(v).0.iter().map(|asked| asked.to).max()
+}
+
 /// Who else sets the replicas. While we only watch, what we would do is shown beside them.
 pub(crate) fn owner_of_replicas<'a>(v: &View<'a>) -> Option<&'a str> {
     let owner = v.w.other_scalers.first().map(String::as_str);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
-use super::line::{Line, Replicas, RevisionLine};
+use super::line::{Line, RevisionLine};
 use crate::api::scaling::MatVerseScalingSpec;
 use crate::decide::policy;
 use crate::observe::workload::{Revision, Rollout, Tunable, Workload};
@@ -16,7 +16,7 @@ const STARTS: usize = 9;
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     replicas: Option<(i32, i32)>,
-    revision: Option<RevisionLine>,
+    revision: Option<Running>,
     /// When each revision's rollout began, as far as said or seen.
     started: BTreeMap<String, Timestamp>,
     last_ready_at: Option<Timestamp>,
@@ -27,11 +27,43 @@ pub struct Facts {
     starts: VecDeque<f64>,
 }
 
+/// The revision that runs.
+#[derive(Clone, Debug)]
+struct Running {
+    current: String,
+    previous: Vec<String>,
+    failing: bool,
+}
+
 impl Facts {
+    /// Why a line cannot be taken in; nothing is learned by asking.
+    ///
+    /// # Errors
+    /// A count below 0, or a part of what nobody has said the whole of.
+    pub fn check(&self, line: &Line) -> Result<(), String> {
+        let replicas = line.replicas.unwrap_or_default();
+        for (name, count) in [("desired", replicas.desired), ("ready", replicas.ready)] {
+            if let Some(count) = count.filter(|count| *count < 0) {
+                return Err(format!("replicas.{name}: {count} is no count"));
+            }
+        }
+        if replicas.ready.is_some() && replicas.desired.is_none() && self.replicas.is_none() {
+            return Err("replicas.desired has not been said yet".into());
+        }
+        let says = line.revision.as_ref().is_some_and(|said| *said != RevisionLine::default());
+        let current = line.revision.as_ref().is_some_and(|said| said.current.is_some());
+        if says && !current && self.revision.is_none() {
+            return Err("revision.current has not been said yet".into());
+        }
+        Ok(())
+    }
+
     /// Takes in what a line says.
     pub fn learn(&mut self, line: &Line) {
-        if let Some(replicas) = &line.replicas {
-            self.count(*replicas, line.time);
+        if let Some(replicas) = line.replicas
+            && let Some(desired) = replicas.desired.or(self.desired())
+        {
+            self.count(desired, replicas.ready, line.time);
         }
         if let Some(revision) = &line.revision {
             self.rollout(revision, line.time);
@@ -47,10 +79,16 @@ impl Facts {
         }
     }
 
+    /// The count that was said last.
+    #[must_use]
+    pub fn desired(&self) -> Option<i32> {
+        self.replicas.map(|(desired, _)| desired)
+    }
+
     /// How long pods take to start shows in how long a higher count takes to be ready.
-    fn count(&mut self, Replicas { desired, ready }: Replicas, at: Timestamp) {
+    fn count(&mut self, desired: i32, ready: Option<i32>, at: Timestamp) {
         let (before, had) = self.replicas.unwrap_or((desired, desired));
-        let ready = ready.unwrap_or(if self.replicas.is_some() { had } else { desired });
+        let ready = ready.unwrap_or(had);
         if desired > before {
             self.asked = Some((at, desired));
         } else if desired < before {
@@ -70,30 +108,38 @@ impl Facts {
         self.replicas = Some((desired, ready));
     }
 
-    fn rollout(&mut self, revision: &RevisionLine, at: Timestamp) {
-        let known = self.revision.as_ref();
-        let same = known.is_some_and(|known| known.current == revision.current);
+    fn rollout(&mut self, said: &RevisionLine, at: Timestamp) {
+        let known = self.revision.take();
+        let Some(current) =
+            said.current.clone().or_else(|| known.as_ref().map(|known| known.current.clone()))
+        else {
+            return;
+        };
         // What ran before the first line began nobody knows when: long ago, so nothing is blamed on it.
         let seen = if known.is_some() { at } else { Timestamp::UNIX_EPOCH };
-        let kept = self.started.get(&revision.current).copied().filter(|_| same);
-        let started = revision.started_at.or(kept).unwrap_or(seen);
-        if !same || kept != Some(started) {
+        let same = known.as_ref().is_some_and(|known| known.current == current);
+        let kept = self.started.get(&current).copied().filter(|_| same);
+        let started = said.started_at.or(kept).unwrap_or(seen);
+        if kept != Some(started) {
             self.last_ready_at = None;
         }
-        self.started.insert(revision.current.clone(), started);
-        let mut revision = revision.clone();
-        if let Some(known) = known.filter(|_| revision.previous.is_empty()) {
-            // What is left out is unchanged; a revision that is no longer current has become a previous one.
-            revision.previous.clone_from(&known.previous);
+        self.started.insert(current.clone(), started);
+        let was_failing = known.as_ref().is_some_and(|known| known.failing && same);
+        let mut previous = Vec::new();
+        if let Some(known) = known {
+            previous = known.previous;
             if !same {
-                revision.previous.insert(0, known.current.clone());
+                // A revision that is no longer current has become a previous one.
+                previous.insert(0, known.current);
             }
         }
-        self.revision = Some(revision);
+        let previous = said.previous.clone().unwrap_or(previous);
+        let failing = said.new_pods_failing.unwrap_or(was_failing);
+        self.revision = Some(Running { current, previous, failing });
     }
 
     fn failing(&self) -> bool {
-        self.revision.as_ref().is_some_and(|revision| revision.new_pods_failing)
+        self.revision.as_ref().is_some_and(|running| running.failing)
     }
 
     fn complete(&self) -> bool {

@@ -1,9 +1,14 @@
 //! The lines of the streaming door, as they stand in the stream.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::observe::reading::SignalName;
@@ -19,19 +24,19 @@ pub struct Line {
     pub workload: Option<String>,
     /// Every workload of this tick has been told: the members of pools are answered now.
     #[serde(default)]
-    pub end_of_tick: bool,
+    pub end_of_tick: Option<bool>,
     /// The `spec` of a `MatVerseScaling`: on a workload's first line and whenever it changes.
     #[serde(default)]
     pub spec: Option<Value>,
     /// Samples by signal; `null` is a missing one.
     #[serde(default)]
-    pub readings: BTreeMap<SignalName, Option<Sample>>,
+    pub readings: Samples,
     /// `spec.replicas` and ready replicas.
     #[serde(default)]
     pub replicas: Option<Replicas>,
     /// Samples of each running revision.
     #[serde(default)]
-    pub by_revision: BTreeMap<String, BTreeMap<SignalName, Option<Sample>>>,
+    pub by_revision: Named<String, Samples>,
     /// The revision that runs.
     #[serde(default)]
     pub revision: Option<RevisionLine>,
@@ -41,6 +46,69 @@ pub struct Line {
     /// Values of the keys under `spec.retune`, as text; without them nothing is tuned.
     #[serde(default)]
     pub parameters: Option<BTreeMap<String, String>>,
+}
+
+/// Samples by signal; `null` is a missing one.
+pub type Samples = Named<SignalName, Option<Sample>>;
+
+/// Values by name, each name once; `null` is none at all. Of two values under one name nobody knows which is meant, so
+/// the line is refused.
+#[derive(Clone, Debug)]
+pub struct Named<K, V>(BTreeMap<K, V>);
+
+impl<K, V> Default for Named<K, V> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<K, V> Deref for Named<K, V> {
+    type Target = BTreeMap<K, V>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl<'de, K, V> Deserialize<'de> for Named<K, V>
+where
+    K: Deserialize<'de> + Ord + fmt::Display,
+    V: Deserialize<'de>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Once(PhantomData))
+    }
+}
+
+struct Once<K, V>(PhantomData<(K, V)>);
+
+impl<'de, K, V> Visitor<'de> for Once<K, V>
+where
+    K: Deserialize<'de> + Ord + fmt::Display,
+    V: Deserialize<'de>,
+{
+    type Value = Named<K, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or null")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(Named::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = BTreeMap::new();
+        while let Some(name) = map.next_key::<K>()? {
+            match found.entry(name) {
+                Entry::Vacant(place) => place.insert(map.next_value()?),
+                Entry::Occupied(place) => {
+                    return Err(A::Error::custom(format_args!("{} stands twice", place.key())));
+                }
+            };
+        }
+        Ok(Named(found))
+    }
 }
 
 /// One sample; without its time its age is not proven.
@@ -54,31 +122,33 @@ pub struct Sample {
     pub sampled_at: Option<Timestamp>,
 }
 
-/// Counts of a Deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// Counts of a Deployment; what is left out is unchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Replicas {
     /// `spec.replicas`.
-    pub desired: i32,
-    /// Ready ones; as many as desired where left out and never said.
+    #[serde(default)]
+    pub desired: Option<i32>,
+    /// Ready ones; as many as desired where never said.
     #[serde(default)]
     pub ready: Option<i32>,
 }
 
-/// The revision that runs, and those before it.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+/// The revision that runs, and those before it; what is left out is unchanged.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RevisionLine {
     /// Hash of the current one.
-    pub current: String,
+    #[serde(default)]
+    pub current: Option<String>,
     /// When its rollout began.
     #[serde(default)]
     pub started_at: Option<Timestamp>,
     /// Hashes of earlier ones, newest first.
     #[serde(default)]
-    pub previous: Vec<String>,
-    /// Whether pods of the current one fail by themselves.
+    pub previous: Option<Vec<String>>,
+    /// Whether pods of the current one fail by themselves; `false` where never said of it.
     #[serde(default)]
-    pub new_pods_failing: bool,
+    pub new_pods_failing: Option<bool>,
 }
 
 /// One line out: what is decided for one workload.

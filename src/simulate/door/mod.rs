@@ -16,11 +16,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use self::facts::Facts;
-use self::line::{Answer, Forecast, Line, Refused, Sample, Step};
+use self::line::{Answer, Forecast, Line, Refused, Sample, Samples, Step};
 use super::pilot::Pilot;
 use crate::api::scaling::{Enforcement, MatVerseScalingSpec};
+use crate::decide::policy;
+use crate::decide::pool::{self, Budget, Division};
 use crate::decide::situation::{Decision, Plan, Situation};
-use crate::decide::{policy, pool};
 use crate::observe::Observed;
 use crate::observe::reading::{Evidence, Reading, Readings, SignalName};
 use crate::observe::sample::{Limits, idle, seconds};
@@ -30,9 +31,13 @@ use crate::observe::sample::{Limits, idle, seconds};
 pub struct Given {
     /// Profiles: limits of each of their signals.
     pub profiles: BTreeMap<String, BTreeMap<SignalName, Limits>>,
-    /// Budgets of pools, in replicas.
-    pub pools: BTreeMap<String, i32>,
+    /// Pools by name.
+    pub pools: BTreeMap<String, Budget>,
 }
+
+/// What stands in `anomaly` for all signals together.
+const JOINT: &str = "joint";
+const JOINT_TAKEN: &str = "joint stands for all signals together; give the signal another name";
 
 /// All workloads of a stream.
 #[derive(Debug, Default)]
@@ -51,6 +56,10 @@ struct Member {
     /// Signals that spec, profile or an earlier line named.
     named: BTreeMap<SignalName, Limits>,
     at: Timestamp,
+    /// Whether its answer waits for the end of the tick.
+    held: bool,
+    /// The count that it was last answered with in its pool.
+    granted: i32,
 }
 
 impl Door {
@@ -81,10 +90,13 @@ impl Door {
         }
         let mut decisions: Vec<Option<(Situation, Decision)>> = held.iter().map(|_| None).collect();
         for (name, members) in pools {
-            let budget = self.given.pools.get(&name).copied().unwrap_or(0);
+            let budget = self.given.pools.get(&name).map_or(0, |pool| pool.max_replicas);
             self.share(&name, budget, &members, &held, &mut decisions);
         }
         for ((workload, _), decided) in held.iter().zip(decisions) {
+            if let Some(member) = self.members.get_mut(workload) {
+                member.held = false;
+            }
             if let Some((situation, decision)) = decided {
                 answer(out, workload, &situation, &decision);
             }
@@ -102,10 +114,13 @@ impl Door {
     ) {
         let situations: Vec<&Situation> = members.iter().map(|i| &held[*i].1).collect();
         let mut counts: Vec<i32> = situations.iter().map(|s| pool::present(s)).collect();
-        let mut shares = pool::divide(name, budget, &situations);
+        let absent = self.members.values().filter(|member| !member.held && member.in_pool(name));
+        let kept = absent.map(Member::holds).fold(0, i32::saturating_add);
+        let division = Division::new(name, budget, kept, &situations);
+        let mut shares: Vec<_> = (0..members.len()).map(|k| division.share(k)).collect();
         for shrinks in [true, false] {
             if !shrinks {
-                pool::grant(&mut shares, budget, &counts);
+                shares = division.grant(&counts);
             }
             for (k, i) in members.iter().enumerate() {
                 let (workload, situation) = &held[*i];
@@ -119,29 +134,30 @@ impl Door {
                 if let Plan::Scale { to, .. } = decision.plan {
                     counts[k] = to;
                 }
+                member.granted = counts[k];
                 decisions[*i] = Some((situation, decision));
             }
         }
     }
 
     fn turn(&mut self, line: &Line, out: &mut Vec<u8>) -> Result<(), String> {
-        if line.end_of_tick {
+        if line.end_of_tick == Some(true) {
+            if line.workload.is_some() {
+                return Err("endOfTick is a line of its own, without a workload".into());
+            }
             self.end(out);
             return Ok(());
         }
         let Some(workload) = line.workload.clone() else {
             return Err("neither a workload (\"namespace/name\") nor endOfTick".into());
         };
-        self.introduce(&workload, line)?;
-        let Some(member) = self.members.get_mut(&workload) else {
-            return Err(format!("{workload}: its first line must bring its spec"));
-        };
-        if line.time < member.at {
-            return Err(format!("{workload}: {} is earlier than the line before, {}", line.time, member.at));
-        }
+        self.check(&workload, line).map_err(|why| format!("{workload}: {why}"))?;
+        self.introduce(&workload, line).map_err(|why| format!("{workload}: {why}"))?;
+        let Some(member) = self.members.get_mut(&workload) else { return Ok(()) };
         member.at = line.time;
         let situation = member.orient(&workload, line);
         if situation.spec.pool.is_some() {
+            member.held = true;
             self.held.push((workload, situation));
         } else {
             let decision = member.pilot.decide(&situation);
@@ -150,42 +166,63 @@ impl Door {
         Ok(())
     }
 
+    /// Why a line cannot be taken in, whatever its spec says. A line that is refused changes nothing.
+    fn check(&self, workload: &str, line: &Line) -> Result<(), String> {
+        if line.readings.keys().any(is_joint) {
+            return Err(JOINT_TAKEN.into());
+        }
+        let Some(member) = self.members.get(workload) else {
+            return if line.spec.is_some() {
+                Facts::default().check(line)
+            } else {
+                Err("its first line must bring its spec".into())
+            };
+        };
+        if line.time < member.at {
+            return Err(format!("{} is earlier than the line before, {}", line.time, member.at));
+        }
+        if member.held {
+            return Err("its line of this tick has come already; endOfTick begins the next".into());
+        }
+        member.facts.check(line)
+    }
+
     /// A first spec, or a new one.
     fn introduce(&mut self, workload: &str, line: &Line) -> Result<(), String> {
         let Some(spec) = &line.spec else { return Ok(()) };
-        let said = |why: String| format!("{workload}: {why}");
         let Some((namespace, name)) =
             workload.split_once('/').filter(|(a, b)| !a.is_empty() && !b.is_empty())
         else {
-            return Err(said("a workload is \"namespace/name\"".into()));
+            return Err("a workload is \"namespace/name\"".into());
         };
         let mut spec = spec.clone();
         if let Some(fields) = spec.as_object_mut() {
             fields.entry("targetRef").or_insert_with(|| serde_json::json!({ "name": name }));
         }
-        let mut spec: MatVerseScalingSpec =
-            serde_json::from_value(spec).map_err(|e| said(format!("spec: {e}")))?;
+        let mut spec: MatVerseScalingSpec = serde_json::from_value(spec).map_err(|e| format!("spec: {e}"))?;
         if spec.enforcement == Enforcement::Observe {
             // Whoever drives the door decides what is carried out; it is answered as one who may act.
             spec.enforcement = Enforcement::Act;
         }
-        if let Some(pool) = spec.pool.as_ref().filter(|pool| !self.given.pools.contains_key(*pool)) {
-            return Err(said(format!(
-                "spec.pool: {pool:?} is not in the configuration; name it under pools"
-            )));
+        if let Some(why) = pool::refused(&self.given.pools, spec.pool.as_deref(), namespace) {
+            return Err(why);
         }
         let mut named = self.given.profiles.get(&spec.profile).cloned().unwrap_or_default();
         for signal in &spec.signals {
             let limits = Limits::of(&signal.name, signal.max_age_seconds, signal.min, signal.max);
             named.insert(SignalName::new(&signal.name), limits);
         }
-        let refused = |why: Vec<String>| said(why.join("; "));
+        if named.keys().any(is_joint) {
+            return Err(JOINT_TAKEN.into());
+        }
+        let refused = |why: Vec<String>| why.join("; ");
         if let Some(member) = self.members.get_mut(workload) {
             member.pilot.respec(spec).map_err(refused)?;
             member.named = named;
         } else {
             let pilot = Pilot::new(namespace, name, spec).map_err(refused)?;
-            let member = Member { pilot, facts: Facts::default(), named, at: line.time };
+            let facts = Facts::default();
+            let member = Member { pilot, facts, named, at: line.time, held: false, granted: 0 };
             self.members.insert(workload.to_owned(), member);
         }
         Ok(())
@@ -193,6 +230,15 @@ impl Door {
 }
 
 impl Member {
+    fn in_pool(&self, name: &str) -> bool {
+        self.pilot.spec().pool.as_deref() == Some(name)
+    }
+
+    /// What it may have of its pool while it says nothing new: an answer may have been carried out, or not.
+    fn holds(&self) -> i32 {
+        self.facts.desired().unwrap_or(self.pilot.spec().min_replicas).max(self.granted)
+    }
+
     fn orient(&mut self, workload: &str, line: &Line) -> Situation {
         self.facts.learn(line);
         for name in
@@ -213,7 +259,7 @@ impl Member {
     }
 
     /// Every named signal: what the line says of it, else missing.
-    fn read(&self, samples: &BTreeMap<SignalName, Option<Sample>>, at: Timestamp) -> Readings {
+    fn read(&self, samples: &Samples, at: Timestamp) -> Readings {
         let mut readings: Readings = self
             .named
             .iter()
@@ -229,7 +275,7 @@ impl Member {
     }
 
     /// The samples of one revision, and no others.
-    fn believed(&self, samples: &BTreeMap<SignalName, Option<Sample>>, at: Timestamp) -> Readings {
+    fn believed(&self, samples: &Samples, at: Timestamp) -> Readings {
         samples
             .iter()
             .map(|(name, sample)| {
@@ -242,6 +288,10 @@ impl Member {
             })
             .collect()
     }
+}
+
+fn is_joint(name: &SignalName) -> bool {
+    name.as_str() == JOINT
 }
 
 fn judged(sample: Option<Sample>, limits: &Limits, at: Timestamp) -> Reading {
@@ -272,7 +322,7 @@ fn answer(out: &mut Vec<u8>, workload: &str, situation: &Situation, decision: &D
             (name.as_str(), known.map_or(0.0, |estimate| estimate.anomaly))
         })
         .collect();
-    anomaly.insert("joint", picture.joint_anomaly.unwrap_or(0.0));
+    anomaly.insert(JOINT, picture.joint_anomaly.unwrap_or(0.0));
     let keep = policy::keep_probability(&situation.spec);
     let most = situation.spec.max_replicas.max(present.unwrap_or(1));
     let demand = picture.capacity.as_ref().map(crate::orient::capacity::Capacity::demand);

@@ -160,30 +160,160 @@ fn pods_that_fail_after_a_rollout_are_reverted_to_the_revision_before() {
     assert_eq!(answer[0]["action"], "Noop", "{answer:?}");
 }
 
-#[test]
-fn members_of_a_pool_are_answered_together_and_within_the_budget() {
-    let pools = BTreeMap::from([("batch".to_owned(), 8)]);
-    let mut door = Door::new(Given { pools, ..Given::default() });
-    let mut counts = BTreeMap::from([("a/one", 2_i64), ("a/two", 3_i64)]);
-    for tick in 0..12_i64 {
-        for (name, cpu) in [("a/one", 0.9), ("a/two", 0.9)] {
-            let mut line = first(name, 4, cpu);
-            line["spec"]["pool"] = json!("batch");
-            line["time"] = json!(time(15 * tick));
-            line["readings"] = json!({"cpu": sample(cpu, 15 * tick)});
-            let count = counts[name];
-            line["replicas"] = json!({"desired": count, "ready": count});
-            assert!(say(&mut door, &line).is_empty(), "held");
-        }
-        let answers = say(&mut door, &json!({"time": time(15 * tick), "endOfTick": true}));
-        assert_eq!(answers.len(), 2);
-        for (count, answer) in counts.values_mut().zip(&answers) {
-            *count = answer["desired"].as_i64().unwrap();
-        }
-        assert!(counts.values().sum::<i64>() <= 8, "{answers:?}");
-    }
-    assert_eq!(counts.values().sum::<i64>(), 8, "what both need is more than there is");
-    let mut out = Vec::new();
-    door.end(&mut out);
-    assert!(out.is_empty(), "nothing is held twice");
+/// What a refused line says.
+fn refused(door: &mut Door, line: &Value) -> String {
+    let answers = say(door, line);
+    answers[0]["error"].as_str().unwrap_or_else(|| panic!("{line} was taken: {answers:?}")).to_owned()
 }
+
+#[test]
+fn what_is_left_out_of_replicas_and_revision_is_unchanged() {
+    let mut door = Door::default();
+    say(&mut door, &first("shop/web", 3, 0.3));
+    let mut line = next("shop/web", 15, 0.3);
+    line["replicas"] = json!({"ready": 2});
+    assert_eq!(say(&mut door, &line)[0]["desired"], 3);
+    for nothing in [json!({}), json!(null), json!({"desired": null})] {
+        let mut line = next("shop/web", 15, 0.3);
+        line["replicas"] = nothing.clone();
+        line["revision"] = if nothing.is_null() { nothing } else { json!({}) };
+        assert_eq!(say(&mut door, &line)[0]["desired"], 3);
+    }
+    let facts = &door.members["shop/web"].facts;
+    let spec = door.members["shop/web"].pilot.spec();
+    let workload = facts.workload("shop/web", spec, &serde_json::from_value(line).unwrap()).unwrap();
+    assert_eq!((workload.ready, workload.current.template.as_str()), (2, "abc"));
+    assert_eq!(workload.previous.len(), 1);
+}
+
+#[test]
+fn pods_that_fail_go_on_failing_until_the_line_says_otherwise() {
+    let failing = |door: &Door| {
+        let member = &door.members["shop/web"];
+        let line = serde_json::from_value(next("shop/web", 99, 0.3)).unwrap();
+        member.facts.workload("shop/web", member.pilot.spec(), &line).unwrap().rollout.crashes > 0
+    };
+    let mut door = Door::default();
+    say(&mut door, &first("shop/web", 3, 0.3));
+    for (said, fails) in [
+        (json!({"newPodsFailing": true}), true),
+        (json!({"current": "abc"}), true),
+        (json!({"startedAt": time(-80_000)}), true),
+        (json!({"newPodsFailing": null}), true),
+        (json!({"newPodsFailing": false}), false),
+        (json!({"newPodsFailing": true}), true),
+        (json!({"current": "new"}), false),
+        (json!({"current": "newer", "newPodsFailing": true}), true),
+    ] {
+        let mut line = next("shop/web", 15, 0.3);
+        line["revision"] = said.clone();
+        say(&mut door, &line);
+        assert_eq!(failing(&door), fails, "after {said}");
+    }
+}
+
+#[test]
+fn no_previous_revision_is_not_the_same_as_none_said() {
+    let previous = |said: Value| {
+        let mut door = Door::default();
+        say(&mut door, &first("shop/web", 3, 0.3));
+        let mut line = next("shop/web", 15, 0.3);
+        line["revision"] = said;
+        say(&mut door, &line);
+        let member = &door.members["shop/web"];
+        let line = serde_json::from_value(line).unwrap();
+        let workload = member.facts.workload("shop/web", member.pilot.spec(), &line).unwrap();
+        workload.previous.into_iter().map(|revision| revision.template).collect::<Vec<_>>()
+    };
+    assert!(previous(json!({"current": "abc", "previous": []})).is_empty());
+    assert!(previous(json!({"current": "new", "previous": []})).is_empty(), "nothing to go back to");
+    assert_eq!(previous(json!({"current": "new"})), ["abc", "def"]);
+    assert_eq!(previous(json!({"current": "new", "previous": null})), ["abc", "def"]);
+    assert_eq!(previous(json!({"previous": ["ghi"]})), ["ghi"]);
+}
+
+#[test]
+fn a_line_that_is_refused_changes_nothing() {
+    let mut door = Door::default();
+    say(&mut door, &first("shop/web", 3, 0.95));
+    let spec = json!({"minReplicas": 1, "maxReplicas": 4, "targets": {"cpuTarget": 0.6}});
+    for (key, value, part) in [
+        ("time", json!(time(-60)), "earlier"),
+        ("replicas", json!({"desired": -3}), "-3 is no count"),
+        ("replicas", json!({"desired": 2, "ready": -1}), "-1 is no count"),
+        ("readings", json!({"joint": sample(1.0, 15)}), "joint"),
+    ] {
+        let mut line = next("shop/web", 15, 0.95);
+        line["spec"] = spec.clone();
+        line["replicas"] = json!({"desired": 1, "ready": 1});
+        line[key] = value;
+        assert!(refused(&mut door, &line).contains(part));
+    }
+    let mut line = next("shop/web", 15, 0.95);
+    line["spec"] = json!({"minReplicas": 9, "maxReplicas": 2});
+    line["replicas"] = json!({"desired": 1, "ready": 1});
+    refused(&mut door, &line);
+    let up = say(&mut door, &next("shop/web", 15, 0.95));
+    assert_eq!((&up[0]["action"], &up[0]["desired"]), (&json!("ScaleUp"), &json!(5)), "{up:?}");
+}
+
+#[test]
+fn a_first_line_with_a_part_of_the_counts_introduces_nobody() {
+    let mut door = Door::default();
+    for (key, value, part) in [
+        ("replicas", json!({"ready": 4}), "replicas.desired has not been said"),
+        ("revision", json!({"newPodsFailing": true}), "revision.current has not been said"),
+        ("replicas", json!({"desired": -1}), "no count"),
+    ] {
+        let mut line = first("shop/web", 3, 0.3);
+        line[key] = value;
+        assert!(refused(&mut door, &line).contains(part));
+    }
+    assert!(refused(&mut door, &next("shop/web", 15, 0.3)).contains("its first line"));
+    let mut line = first("shop/web", 3, 0.3);
+    line["replicas"] = json!({});
+    assert!(say(&mut door, &line)[0]["desired"].is_null());
+}
+
+#[test]
+fn lines_that_may_mean_two_things_are_refused() {
+    let mut door = Door::default();
+    say(&mut door, &first("shop/web", 3, 0.3));
+    let at = time(15);
+    for (line, part) in [
+        (format!(r#"{{"time":"{at}","workload":"shop/web","endOfTick":true}}"#), "endOfTick"),
+        (
+            format!(
+                r#"{{"time":"{at}","workload":"shop/web","readings":{{"cpu":null,"odd":null,"cpu":null}}}}"#
+            ),
+            "cpu stands twice",
+        ),
+        (
+            format!(r#"{{"time":"{at}","workload":"shop/web","byRevision":{{"abc":{{}},"abc":{{}}}}}}"#),
+            "abc stands twice",
+        ),
+        (
+            format!(r#"{{"time":"{at}","workload":"shop/web","spec":{{"signals":[{{"name":"joint"}}]}}}}"#),
+            "joint stands for all",
+        ),
+    ] {
+        let answers = said(&mut door, &line);
+        assert!(answers[0]["error"].as_str().unwrap().contains(part), "{answers:?}");
+    }
+}
+
+#[test]
+fn null_is_as_left_out() {
+    let mut door = Door::default();
+    say(&mut door, &first("shop/web", 3, 0.3));
+    let line = json!({"time": time(15), "workload": "shop/web", "endOfTick": null, "spec": null, "readings": null,
+        "byRevision": null, "revision": null, "replicas": null, "configChangedAt": null, "parameters": null});
+    let answer = say(&mut door, &line);
+    assert_eq!((&answer[0]["action"], &answer[0]["desired"]), (&json!("Noop"), &json!(3)), "{answer:?}");
+    let mut line = next("shop/web", 30, 0.3);
+    line["byRevision"] = json!({"def": null});
+    assert_eq!(say(&mut door, &line)[0]["action"], "Noop");
+}
+
+#[path = "pool_tests.rs"]
+mod pools;
