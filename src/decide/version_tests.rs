@@ -52,3 +52,12 @@ fn a_newer_version_differs_in_confidence_and_what_follows_from_it_alone() {
         assert!(otherwise > 0, "a new version that changes nothing is none");
     }
 }
+
+#[test]
+fn the_pool_is_named_from_version_4_on() {
+    let share = crate::decide::situation::PoolShare { pool: "batch".into(), most: 3, short: false };
+    let s = super::testing::Story::new().replicas(3).needs(6).with(|s| s.standing.pool = Some(share)).s;
+    let of = |version| decide_by(version, &s).reasoning.to_string();
+    assert!(of(Version::Four).contains("pool batch leaves 3"), "{}", of(Version::Four));
+    assert!(of(Version::Three).contains("maxReplicas is"), "{}", of(Version::Three));
+}

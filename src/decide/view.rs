@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::calibration::calibrated;
 use super::policy::Version;
-use super::situation::{Action, Load, Memory, Situation};
+use super::situation::{Action, Load, Memory, PoolShare, Situation};
 use super::{behavior, policy};
 use crate::api::scaling::{CapacityModel, MatVerseScalingSpec};
 use crate::observe::reading::{Reading, SignalName, Use};
@@ -199,6 +199,13 @@ impl<'a> View<'a> {
     pub(super) fn inside(&self, count: i32) -> i32 {
         let most = self.s.standing.pool.as_ref().map_or(i32::MAX, |share| share.most);
         behavior::inside(count.min(most), self.spec())
+    }
+
+    /// The share of a pool, where it allows less than maxReplicas. Before version 4 no text named it.
+    pub(super) fn pool_bound(&self) -> Option<&'a PoolShare> {
+        let named = self.version.number() > Version::Three.number();
+        let share = self.s.standing.pool.as_ref().filter(|_| named);
+        share.filter(|share| share.most < self.spec().max_replicas)
     }
 
     /// Whether the forecast may be used at all.

@@ -4,7 +4,7 @@ use super::{Proposal, Tried, notice};
 use crate::api::scaling::{Enforcement, SelectPolicy};
 use crate::decide::behavior::{self, Way};
 use crate::decide::policy;
-use crate::decide::situation::{Action, Plan};
+use crate::decide::situation::{Action, Plan, PoolShare};
 use crate::decide::text::Text;
 use crate::decide::view::{View, short};
 use crate::observe::reading::SignalName;
@@ -63,6 +63,11 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
     if to <= w.desired {
         return if spec.behavior.scale_up.select_policy == SelectPolicy::Disabled {
             Tried::no(RULE, format!("{because}; behavior.scaleUp is disabled"))
+        } else if goal <= w.desired
+            && let Some(share) = v.pool_bound()
+        {
+            let left = leaves(share);
+            Tried::wait(RULE, "PoolShare", format!("{because}; {left}"), vec![left])
         } else if goal <= w.desired {
             Tried::no(RULE, format!("{because}; at maxReplicas {}", spec.max_replicas))
         } else {
@@ -221,13 +226,20 @@ fn late(v: &View<'_>) -> bool {
     }
 }
 
-fn not_asked(v: &View<'_>, pending: Vec<String>) -> Tried {
+/// What a pool has for a member, of which the others have the rest.
+fn leaves(share: &PoolShare) -> String {
+    format!("pool {} leaves {}", share.pool, share.most)
+}
+
+fn not_asked(v: &View<'_>, mut pending: Vec<String>) -> Tried {
     let (desired, bound) = (v.w.desired, policy::cpu_bound(v.spec()));
+    let lacks = v.consistent() && v.need().is_some_and(|need| need.raw > desired && need.want <= desired);
+    let short = v.pool_bound().filter(|_| lacks);
     let mut text = match v.need() {
         Some(_) if !v.consistent() => {
             "the filter is not consistent, so only the reactive bounds count".into()
         }
-        Some(need) if need.raw > need.want => {
+        Some(need) if need.raw > need.want && short.is_none() => {
             let most = v.spec().max_replicas;
             Text::of("needs {} of {}, maxReplicas is {}", [need.raw.into(), desired.into(), most.into()])
         }
@@ -238,11 +250,12 @@ fn not_asked(v: &View<'_>, pending: Vec<String>) -> Tried {
         let more = if cpu > bound { "; cpu {} > {}" } else { "; cpu {} < {}" };
         text = text.and(more, [cpu.into(), bound.into()]);
     }
+    pending.extend(short.map(leaves));
     if pending.is_empty() {
         return Tried::no(RULE, text);
     }
     let text = format!("{text}; {}", pending.join("; "));
-    Tried::wait(RULE, "Reactive", text, pending)
+    Tried::wait(RULE, if short.is_some() { "PoolShare" } else { "Reactive" }, text, pending)
 }
 
 #[cfg(test)]

@@ -123,6 +123,22 @@ fn who_asks_gets_what_is_free_whatever_the_order() {
 }
 
 #[test]
+fn the_pool_that_binds_is_named() {
+    for model in ["Rules", "Auto"] {
+        let mut door = pool(3);
+        let mut last = Vec::new();
+        for tick in 0..6 {
+            say(&mut door, &member("a/one", tick, 3, 0.95, model));
+            last = end(&mut door, tick);
+        }
+        let reason = last[0]["reason"].as_str().unwrap();
+        assert!(reason.starts_with("PoolShare: ") && reason.contains("pool batch leaves 3"), "{reason}");
+        assert!(!reason.contains("maxReplicas"), "{reason}");
+        assert_eq!(last[0]["waitingOn"], json!(["pool batch leaves 3"]));
+    }
+}
+
+#[test]
 fn a_second_line_of_a_member_in_one_tick_is_refused() {
     let mut door = pool(6);
     for tick in 0..12 {
