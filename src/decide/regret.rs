@@ -92,7 +92,7 @@ impl Regrets {
     /// after each further one.
     pub(super) fn rest(&self, parameters: usize) -> f64 {
         let further = self.vain_steps.saturating_sub(u32::try_from(2 * parameters).unwrap_or(u32::MAX));
-        libm::ldexp(1.0, further.min(30) as i32)
+        libm::ldexp(1.0, further.min(30).cast_signed())
     }
 
     fn learn(&mut self, mut found: Tested) {
@@ -194,7 +194,8 @@ pub(super) fn too_few<'a>(v: &View<'a>) -> Option<&'a Tested> {
     }
     let now = usual(v.m);
     let still = |tested: &&Tested| {
-        alike(tested.load, now).is_none_or(|(then, now)| !(now < then * (1.0 - SAME_LOAD)))
+        alike(tested.load, now)
+            .is_none_or(|(then, now)| now.partial_cmp(&(then * (1.0 - SAME_LOAD))) != Some(Ordering::Less))
     };
     v.m.regrets.too_few.iter().rev().find(still)
 }

@@ -37,9 +37,11 @@ pub(super) fn judge(version: Version, m: &mut Memory, s: &Situation, w: &Workloa
     let v = View::new(s, w, &before).by(version);
     let margin = s.spec.rollback.equivalence_margin;
     let load = if version.regrets() { regret::usual(m) } else { v.load() };
-    let changed = |then: Load| match version.regrets() {
-        true => regret::compared(&v, then, margin).is_some_and(Ordering::is_ne),
-        false => differs(then, load, margin),
+    let changed = |then: Load| {
+        if version.regrets() {
+            return regret::compared(&v, then, margin).is_some_and(Ordering::is_ne);
+        }
+        differs(then, load, margin)
     };
     if m.fruitless > 0 && m.fruitless_load.is_some_and(changed) {
         m.fruitless = 0;

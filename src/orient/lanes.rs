@@ -14,8 +14,12 @@ fn fold<T: Copy, A: Copy>(values: &[T], start: A, step: impl Fn(A, T) -> A, join
         }
     }
     let rest = rest.iter().fold(start, |folded, value| step(folded, *value));
-    let [a, b, c, d, e, f, g, h] = lanes;
-    join(join(join(join(a, b), join(c, d)), join(join(e, f), join(g, h))), rest)
+    for half in [LANES / 2, LANES / 4, LANES / 8] {
+        for i in 0..half {
+            lanes[i] = join(lanes[i], lanes[i + half]);
+        }
+    }
+    join(lanes[0], rest)
 }
 
 /// The sum.
@@ -51,6 +55,7 @@ pub(super) fn with((first, second): (f64, f64), value: f64) -> (f64, f64) {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "extremes are exact")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

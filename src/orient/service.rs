@@ -210,11 +210,8 @@ fn load_behind(erlangs: f64, servers: f64, own: f64, idle: &mut bool) -> f64 {
     // Newton's steps, halving where one leaves the bracket. A small one leaves an error of its square.
     for _ in 0..STEPS {
         let (value, slope) = at;
-        if value > 0.0 {
-            low = load
-        } else {
-            high = load
-        }
+        let side = if value > 0.0 { &mut low } else { &mut high };
+        *side = load;
         let next = load - value / slope;
         let next = if next > low && next < high { next } else { 0.5 * (low + high) };
         let step = (next - load).abs();
