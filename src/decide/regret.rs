@@ -83,7 +83,7 @@ impl Regrets {
 
     /// A Retune step was taken back.
     pub(super) fn in_vain(&mut self, v: &View<'_>) {
-        if v.version.regrets() {
+        if v.version.since_four() {
             self.vain_steps = self.vain_steps.saturating_add(1);
         }
     }
@@ -141,7 +141,7 @@ pub(super) fn usual(m: &Memory) -> Load {
 
 /// Takes the turn's load into the mean.
 pub(super) fn watch(m: &mut Memory, v: &View<'_>) {
-    if !v.version.regrets() {
+    if !v.version.since_four() {
         return;
     }
     let now = v.load();
@@ -166,7 +166,7 @@ fn smaller(a: Load, b: Load) -> Load {
 
 /// Takes in that the count is changed by a decision.
 pub(super) fn scaled(m: &mut Memory, v: &View<'_>, proposal: &Proposal, from: i32, to: i32) {
-    if !v.version.regrets() {
+    if !v.version.since_four() {
         return;
     }
     let (at, load) = (v.now(), usual(m));
@@ -189,7 +189,7 @@ pub(super) fn scaled(m: &mut Memory, v: &View<'_>, proposal: &Proposal, from: i3
 
 /// The largest count that is known to be too few for the present load. A load that cannot be seen may be the one.
 pub(super) fn too_few<'a>(v: &View<'a>) -> Option<&'a Tested> {
-    if !v.version.regrets() {
+    if !v.version.since_four() {
         return None;
     }
     let now = usual(v.m);

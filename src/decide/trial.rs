@@ -23,9 +23,9 @@ pub(super) fn measures(v: &View<'_>) -> [Option<f64>; 4] {
 
 /// The same with their standard deviations.
 fn levels(v: &View<'_>) -> [Option<(f64, f64)>; 4] {
-    MEASURED.map(
-        |name| if v.version.regrets() { v.level(&name) } else { v.value(&name).map(|value| (value, 0.0)) },
-    )
+    MEASURED.map(|name| {
+        if v.version.since_four() { v.level(&name) } else { v.value(&name).map(|value| (value, 0.0)) }
+    })
 }
 
 /// Judges the last ScaleUp one horizon after its pods were ready.
@@ -36,9 +36,9 @@ pub(super) fn judge(version: Version, m: &mut Memory, s: &Situation, w: &Workloa
     let before = m.clone();
     let v = View::new(s, w, &before).by(version);
     let margin = s.spec.rollback.equivalence_margin;
-    let load = if version.regrets() { regret::usual(m) } else { v.load() };
+    let load = if version.since_four() { regret::usual(m) } else { v.load() };
     let changed = |then: Load| {
-        if version.regrets() {
+        if version.since_four() {
             return regret::compared(&v, then, margin).is_some_and(Ordering::is_ne);
         }
         differs(then, load, margin)

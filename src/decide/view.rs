@@ -203,8 +203,7 @@ impl<'a> View<'a> {
 
     /// The share of a pool, where it allows less than maxReplicas. Before version 4 no text named it.
     pub(super) fn pool_bound(&self) -> Option<&'a PoolShare> {
-        let named = self.version.number() > Version::Three.number();
-        let share = self.s.standing.pool.as_ref().filter(|_| named);
+        let share = self.s.standing.pool.as_ref().filter(|_| self.version.since_four());
         share.filter(|share| share.most < self.spec().max_replicas)
     }
 
