@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
 use matverse::api::scaling::CapacityModel;
-use matverse::decide::Version;
 use matverse::simulate::scenario::{Policy, Row, Scenario};
 use reliability::{Statement, ece, isotonic, mapped, right_above};
 use serde_json::json;
@@ -44,17 +43,22 @@ fn kept(model: &str, row: &Row) -> bool {
     }
 }
 
-/// Statements on one day by the rules of a version, for one model.
+/// Statements before and after calibration.
+#[derive(Default)]
+struct Found {
+    stated: Statements,
+    calibrated: Statements,
+}
+
+/// Statements on one day, for one model.
 fn statements(
-    version: Version,
     model: &'static str,
     day: &str,
     trace: &[Vec<u32>],
     quota: i32,
-    found: &mut Statements,
+    found: &mut Found,
 ) -> Result<()> {
-    let mut scenario = Scenario::shared(day, trace.to_vec(), quota, 1);
-    scenario.version = version;
+    let scenario = Scenario::shared(day, trace.to_vec(), quota, 1);
     let mut spec = scenario.spec()?;
     if model == "utilisation" {
         spec.predictor.capacity_model = CapacityModel::Utilisation;
@@ -69,11 +73,14 @@ fn statements(
     scenario.run(Policy::Ours, &spec, &mut told).map_err(|why| anyhow!("{}", why.join("; ")))?;
     for service in &rows {
         for (i, row) in service.iter().enumerate() {
-            let (Some(stated), Some(after)) = (row.confidence, service.get(i + HORIZON)) else { continue };
+            let Some(after) = service.get(i + HORIZON) else { continue };
+            let (Some(calibrated), Some(stated)) = (row.confidence, row.stated) else { continue };
             let stood = service[i..i + HORIZON].iter().all(|r| r.desired[1] == row.desired[1]);
             if stood && after.ready == row.desired[1] {
                 let late = row.action == "ScaleUp" && !kept(model, row);
-                found.entry((model, row.action, late)).or_default().push((stated, kept(model, after)));
+                let came = kept(model, after);
+                found.calibrated.entry((model, row.action, late)).or_default().push((calibrated, came));
+                found.stated.entry((model, row.action, late)).or_default().push((stated, came));
             }
         }
     }
@@ -143,23 +150,23 @@ fn main() -> Result<()> {
     let fit = std::env::args().any(|word| word == "--fit");
     let arguments = common::Arguments::read()?;
     let days = trace::days(&arguments.data.join("faro"))?;
-    let (mut taught, mut stated, mut calibrated) = (Statements::new(), Statements::new(), Statements::new());
+    let (mut taught, mut judged) = (Found::default(), Found::default());
     for (i, (day, trace)) in days.iter().enumerate() {
         let teaches = i % 2 == 0 && !day.starts_with("evaluation");
         for (model, quota) in ["queue", "utilisation"].iter().flat_map(|m| [32, 36, 40].map(|q| (m, q))) {
             if teaches {
-                statements(Version::One, model, day, trace, quota, &mut taught)?;
+                statements(model, day, trace, quota, &mut taught)?;
             } else if !fit {
-                statements(Version::One, model, day, trace, quota, &mut stated)?;
-                statements(Version::NEWEST, model, day, trace, quota, &mut calibrated)?;
+                statements(model, day, trace, quota, &mut judged)?;
             }
         }
     }
     if fit {
-        print_tables(&taught);
+        print_tables(&taught.stated);
         return Ok(());
     }
-    let rows = report(&taught, &stated, &calibrated);
+    let Found { stated, calibrated } = judged;
+    let rows = report(&taught.stated, &stated, &calibrated);
     let curve = |of: &Statements, action: &str| -> Vec<Statement> {
         let own = of.iter().filter(|((model, of, _), _)| *model == "queue" && *of == action);
         own.flat_map(|(_, all)| all.clone()).collect()

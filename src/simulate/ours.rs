@@ -15,6 +15,7 @@ use crate::decide::situation::{Decision, Plan, Situation};
 use crate::observe::Observed;
 use crate::observe::reading::{Evidence, Reading, Readings, SignalName};
 use crate::observe::workload::{Revision, Rollout, Workload};
+use crate::orient::capacity::Capacity;
 
 /// All services under the product's own decisions.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Ours {
     facts: Vec<Facts>,
     budget: Option<i32>,
     decisions: Vec<Option<Decision>>,
+    /// The model behind each of them.
+    models: Vec<Option<Capacity>>,
 }
 
 /// What is known of a service's pods beside their number.
@@ -64,7 +67,9 @@ impl Ours {
         let pilots: Result<Vec<Pilot>, _> =
             (0..services).map(|i| Pilot::new("simulated", &format!("service-{i}"), spec.clone())).collect();
         let pilots = pilots?.into_iter().map(|pilot| pilot.by(version)).collect();
-        Ok(Self { pilots, facts: vec![Facts::default(); services], budget, decisions: vec![None; services] })
+        let (facts, decisions, models) =
+            (vec![Facts::default(); services], vec![None; services], vec![None; services]);
+        Ok(Self { pilots, facts, budget, decisions, models })
     }
 
     /// Decides on the readings of each service at `now` seconds.
@@ -106,6 +111,13 @@ impl Ours {
         self.decisions.get(service)?.as_ref()
     }
 
+    /// What the model behind the last decision on a service gives for keeping the target with `replicas`, before it is
+    /// calibrated.
+    #[must_use]
+    pub fn stated(&self, service: usize, replicas: i32) -> Option<f64> {
+        self.models.get(service)?.as_ref().map(|model| model.keep_probability(replicas))
+    }
+
     /// (service, number of the revision to restore) of every rollback decided at the last tick.
     #[must_use]
     pub fn rollbacks(&self) -> Vec<(usize, usize)> {
@@ -117,6 +129,7 @@ impl Ours {
     }
 
     fn one(&mut self, i: usize, situation: &Situation, counts: &mut [i32]) {
+        self.models[i] = situation.picture.capacity;
         let decision = self.pilots[i].decide(situation);
         if let Plan::Scale { to, .. } = decision.plan {
             counts[i] = to;

@@ -64,6 +64,9 @@ pub struct Row {
     pub action: &'static str,
     /// How sure the product is of it.
     pub confidence: Option<f64>,
+    /// The same as the model states it, before it is calibrated.
+    #[serde(skip)]
+    pub stated: Option<f64>,
     /// Why, in a line.
     pub why: String,
 }
@@ -265,6 +268,7 @@ fn rows(at: f64, seen: &[Seen], counts: &[i32], ours: Option<&Ours>) -> Vec<Row>
             desired: [one.desired, *count],
             action: action.as_str(),
             confidence: decision.and_then(|d| d.confidence),
+            stated: ours.and_then(|ours| ours.stated(service, *count)),
             why: decision.map_or_else(String::new, |d| format!("{}: {}", d.why, d.reasoning)),
         }
     };
