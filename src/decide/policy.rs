@@ -19,8 +19,7 @@ pub enum Version {
     Two,
     /// The same with tables for arrivals that are forecast by their [rhythm](crate::orient::rhythm).
     Three,
-    /// The same with [regrets](super::regret), gains of a ScaleUp told from noise by filtered levels, and a young release
-    /// that is judged before anything idle is added to.
+    /// The same with [regrets](super::regret), and gains of a ScaleUp told from noise by filtered levels.
     Four,
 }
 
@@ -61,8 +60,6 @@ pub const RATE_WINDOW: f64 = 30.0;
 pub const SAME_LOAD: f64 = 0.1;
 /// Standard deviations by which a measurement must have moved to be no noise.
 pub const NO_NOISE: f64 = 3.0;
-/// Turns in which the comparison of a plainly worse release comes to its verdict.
-pub const VERDICT_TURNS: f64 = 10.0;
 /// Acts of scaling up without gain after which more of the same waits.
 pub const FRUITLESS_LIMIT: u32 = 2;
 /// Restarts of a pod that make a rollout a failing one.

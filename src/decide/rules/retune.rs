@@ -266,7 +266,9 @@ fn obstacle(v: &View<'_>, retune: &Retune, suspected: bool) -> Option<Tried> {
     if let Some(alarm) = alarm {
         return wait("Alarm".into(), "the alarm to pass", format!("never during an alarm: {alarm}"));
     }
-    if suspected || !w.rollout.complete {
+    // What cannot be rolled back would be answered by taking the step back at once.
+    let failing = w.rollout.crashes > 0 || w.rollout.deadline_exceeded;
+    if suspected || !w.rollout.complete || (failing && v.version.since_four()) {
         return wait("Rollout".into(), "the rollout", "never during a rollout".into());
     }
     if m.scale_up_trial.is_some() || w.ready != w.desired {

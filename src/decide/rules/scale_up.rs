@@ -47,10 +47,6 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
         let text = format!("{because}; somebody lowered the count by hand, which is respected for {left}");
         return Tried::wait(RULE, "HumanEdit", text, vec![left]);
     }
-    if let Some(what) = suspected.filter(|_| w.desired >= spec.min_replicas && release_first(v)) {
-        let text = format!("{because}; cpu is low and the release is young, so that is judged first: {what}");
-        return Tried::wait(RULE, "Suspect", text, vec!["a verdict on the release".into()]);
-    }
     if v.m.fruitless >= policy::FRUITLESS_LIMIT && v.cpu_hot().is_none() && w.desired >= spec.min_replicas {
         let text = format!("{because}; {} ScaleUps gained nothing", v.m.fruitless);
         let said =
@@ -106,14 +102,6 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
 /// The count that the reactive bounds ask for, whatever limits it; `None` where they ask for nothing.
 pub(crate) fn asked(v: &View<'_>) -> Option<i32> {
     reactive(v).0.iter().map(|asked| asked.to).max()
-}
-
-/// Whether a suspected release is judged before anything is added for it: more of what is slow without being busy would not
-/// be quicker. Only for as many turns as the comparison needs for a plain verdict.
-fn release_first(v: &View<'_>) -> bool {
-    let low = v.value(&SignalName::CPU).is_some_and(|cpu| cpu < v.spec().targets.cpu_target);
-    let turns = policy::VERDICT_TURNS * f64::from(v.spec().interval_seconds);
-    v.version.since_four() && low && v.since(v.template_started()) < v.horizon() + turns
 }
 
 /// Who else sets the replicas. While we only watch, what we would do is shown beside them.
