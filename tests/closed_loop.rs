@@ -6,6 +6,7 @@ use matverse::decide::Version;
 use matverse::simulate::faults::Fault;
 use matverse::simulate::scenario::{Event, Policy, Row, Scenario};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// One service alone, four replicas at the start, at most thirty.
 fn story(trace: Vec<u32>, delay: usize, seed: u64) -> Scenario {
@@ -41,7 +42,13 @@ fn a_constant_load_is_left_alone_once_it_has_settled_at_any_delay() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 16,
+        failure_persistence: None,
+        // A statement about noise: the same draws every time.
+        rng_seed: RngSeed::Fixed(4),
+        ..ProptestConfig::default()
+    })]
 
     /// Where a count is only just enough, a burst that misses the target is still answered by one more. But that is then
     /// known: nothing goes down to the same count again and again, and each burst is answered for good.

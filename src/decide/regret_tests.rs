@@ -61,6 +61,13 @@ fn less_load_or_another_day_allows_it() {
 }
 
 #[test]
+fn a_limit_that_the_owner_lowers_holds_all_the_same() {
+    let (story, raise) = taken_back(100.0);
+    let lowered = goes_on(&story, &raise, 20, 3, 100.0).with(|s| s.spec.max_replicas = 4);
+    expect(&lowered.decide(), Action::ScaleDown, "AboveMax");
+}
+
+#[test]
 fn a_load_that_has_grown_is_no_regret() {
     let (_, raise) = taken_back(111.0);
     assert!(raise.memory.regrets.too_few.is_empty() && raise.memory.regrets.lowered.is_none());

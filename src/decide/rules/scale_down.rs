@@ -67,7 +67,8 @@ pub(crate) fn try_rule(v: &View<'_>) -> Tried {
     }
     let limit = behavior::limit(Way::Down, &spec.behavior.scale_down, desired, &v.m.changes, v.now());
     let known = regret::too_few(v);
-    let held = known.map_or(stable, |known| stable.max(known.replicas + 1));
+    // The owner's limit holds whatever was learned.
+    let held = known.map_or(stable, |known| stable.max((known.replicas + 1).min(spec.max_replicas)));
     if let Some(known) = known
         && held >= desired
     {
