@@ -77,11 +77,12 @@ fn statements(
     for service in &rows {
         for (i, row) in service.iter().enumerate() {
             let Some(after) = service.get(i + HORIZON) else { continue };
-            let (Some(calibrated), Some(stated)) = (row.confidence, row.stated) else { continue };
+            let (Some(calibrated), Some(stating)) = (row.confidence, row.model) else { continue };
             let stood = service[i..i + HORIZON].iter().all(|r| r.desired[1] == row.desired[1]);
             if stood && after.ready == row.desired[1] {
                 let late = row.action == "ScaleUp" && !kept(model, row);
                 let came = kept(model, after);
+                let stated = stating.keep_probability(row.desired[1]);
                 found.calibrated.entry((model, row.action, late)).or_default().push((calibrated, came));
                 found.stated.entry((model, row.action, late)).or_default().push((stated, came));
             }

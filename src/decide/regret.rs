@@ -112,8 +112,8 @@ impl Regrets {
     }
 }
 
-/// A load and what it was, in the same unit; `None` where nothing alike was seen.
-fn alike(then: Load, now: Load) -> Option<(f64, f64)> {
+/// What a load was and what it is, in the same unit; `None` where nothing alike was seen.
+pub(super) fn alike(then: Load, now: Load) -> Option<(f64, f64)> {
     then.throughput.zip(now.throughput).or(then.work.zip(now.work))
 }
 

@@ -91,11 +91,7 @@ pub(super) fn judge(version: Version, m: &mut Memory, s: &Situation, w: &Workloa
 
 /// Whether the load differs by more than the margin; like is compared with like, and unseen is unchanged.
 fn differs(then: Load, now: Load, margin: f64) -> bool {
-    let differs = |then: f64, now: f64| (now - then).abs() > margin * then.abs();
-    match (then.throughput.zip(now.throughput), then.work.zip(now.work)) {
-        (Some((then, now)), _) | (None, Some((then, now))) => differs(then, now),
-        (None, None) => false,
-    }
+    regret::alike(then, now).is_some_and(|(then, now)| (now - then).abs() > margin * then.abs())
 }
 
 #[cfg(test)]

@@ -46,7 +46,12 @@ pub(super) fn smallest(values: &[f64]) -> f64 {
 
 /// The largest and the second largest of values that are not negative; 0 where there are none.
 pub(super) fn two_largest(values: &[f64]) -> (f64, f64) {
-    fold(values, (0.0, 0.0), with, |a, b| with(with(a, b.0), b.1))
+    fold(values, (0.0, 0.0), with, both)
+}
+
+/// The two largest of two such pairs.
+pub(super) fn both(a: (f64, f64), b: (f64, f64)) -> (f64, f64) {
+    with(with(a, b.0), b.1)
 }
 
 /// The two largest with one more.

@@ -114,10 +114,7 @@ impl Carried {
         self.loads.push_back(load);
         if oldest.is_some_and(|oldest| oldest >= self.largest.1) {
             let (older, newer) = self.loads.as_slices();
-            self.largest = [older, newer]
-                .map(lanes::two_largest)
-                .into_iter()
-                .fold((0.0, 0.0), |all, (first, second)| lanes::with(lanes::with(all, first), second));
+            self.largest = lanes::both(lanes::two_largest(older), lanes::two_largest(newer));
         } else {
             self.largest = lanes::with(self.largest, load);
         }

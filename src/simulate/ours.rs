@@ -111,11 +111,10 @@ impl Ours {
         self.decisions.get(service)?.as_ref()
     }
 
-    /// What the model behind the last decision on a service gives for keeping the target with `replicas`, before it is
-    /// calibrated.
+    /// The model behind the last decision on a service.
     #[must_use]
-    pub fn stated(&self, service: usize, replicas: i32) -> Option<f64> {
-        self.models.get(service)?.as_ref().map(|model| model.keep_probability(replicas))
+    pub fn model(&self, service: usize) -> Option<Capacity> {
+        *self.models.get(service)?
     }
 
     /// (service, number of the revision to restore) of every rollback decided at the last tick.

@@ -9,6 +9,7 @@ use super::score::Worth;
 use super::service::{Model, Revision};
 use crate::api::scaling::MatVerseScalingSpec;
 use crate::decide::{Version, situation};
+use crate::orient::capacity::Capacity;
 
 /// Something that happens to a service.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,9 +65,9 @@ pub struct Row {
     pub action: &'static str,
     /// How sure the product is of it.
     pub confidence: Option<f64>,
-    /// The same as the model states it, before it is calibrated.
+    /// The model behind it, which states it before it is calibrated.
     #[serde(skip)]
-    pub stated: Option<f64>,
+    pub model: Option<Capacity>,
     /// Why, in a line.
     pub why: String,
 }
@@ -268,7 +269,7 @@ fn rows(at: f64, seen: &[Seen], counts: &[i32], ours: Option<&Ours>) -> Vec<Row>
             desired: [one.desired, *count],
             action: action.as_str(),
             confidence: decision.and_then(|d| d.confidence),
-            stated: ours.and_then(|ours| ours.stated(service, *count)),
+            model: ours.and_then(|ours| ours.model(service)),
             why: decision.map_or_else(String::new, |d| format!("{}: {}", d.why, d.reasoning)),
         }
     };
