@@ -61,14 +61,18 @@ with_lock() {
 
 boot_id() { cat /proc/sys/kernel/random/boot_id; }
 
-# Field 22 of stat, counted after the name, which may hold spaces.
+# Field 22 of stat, counted after the name, which may hold spaces. A zombie has
+# ended once none of its threads is left: until then it still holds its ports.
 start_time() {
-  local stat
-  stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  local pid=$1 stat threads
+  stat=$(cat "/proc/$pid/stat" 2>/dev/null) || return 1
   stat=${stat##*) }
   # shellcheck disable=SC2086
   set -- $stat
-  [[ $1 != Z ]] || return 1 # dead, not yet reaped
+  if [[ $1 == Z ]]; then
+    threads=("/proc/$pid/task"/*)
+    ((${#threads[@]} > 1)) || return 1
+  fi
   echo "${20}"
 }
 
