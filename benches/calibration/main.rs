@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
 use matverse::api::scaling::CapacityModel;
+use matverse::orient::capacity::Capacity;
 use matverse::simulate::scenario::{Policy, Row, Scenario};
 use reliability::{Statement, ece, isotonic, mapped, right_above};
 use serde_json::json;
@@ -29,19 +30,26 @@ const HORIZON: usize = 8;
 const OBJECTIVE: f64 = 720.0;
 /// Draws of every day: acts are few, and an ECE of few statements is mostly chance.
 const SEEDS: [u64; 3] = [1, 2, 3];
-/// Utilisation objective where the model is utilisation.
-const BUSY: f64 = 0.7;
 
-/// Model and action; whether the target was missed already, where that tells ScaleUps apart.
-type Kind = (&'static str, &'static str, bool);
+/// What statements are told apart by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    /// The model that the owner asked for.
+    asked: &'static str,
+    /// The model that makes the statement: a queue that is not identified yet is sized by utilisation.
+    stating: &'static str,
+    action: &'static str,
+    /// Whether the target was missed already, where that tells ScaleUps apart.
+    late: bool,
+}
+
 type Statements = BTreeMap<Kind, Vec<Statement>>;
 
-/// Whether a tick's measurement keeps the model's target; nothing asked, nothing missed.
-fn kept(model: &str, row: &Row) -> bool {
-    if model == "queue" {
-        row.p95.is_none_or(|p95| p95 <= OBJECTIVE)
-    } else {
-        row.cpu.is_none_or(|cpu| cpu <= BUSY)
+/// Whether a tick's measurement keeps the target of the model that makes the statement; nothing asked, nothing missed.
+fn kept(model: &Capacity, row: &Row) -> bool {
+    match model {
+        Capacity::Queue { .. } => row.p95.is_none_or(|p95| p95 <= OBJECTIVE),
+        Capacity::Utilisation { target, .. } => row.cpu.is_none_or(|cpu| cpu <= *target),
     }
 }
 
@@ -54,7 +62,7 @@ struct Found {
 
 /// Statements on one day, for one model.
 fn statements(
-    model: &'static str,
+    asked: &'static str,
     day: &str,
     trace: &[Vec<u32>],
     quota: i32,
@@ -63,7 +71,8 @@ fn statements(
 ) -> Result<()> {
     let scenario = Scenario::shared(day, trace.to_vec(), quota, seed);
     let mut spec = scenario.spec()?;
-    if model == "utilisation" {
+    let by_latency = asked == "queue";
+    if !by_latency {
         spec.predictor.capacity_model = CapacityModel::Utilisation;
         spec.targets.latency_target = None;
     }
@@ -80,72 +89,79 @@ fn statements(
             let (Some(calibrated), Some(stating)) = (row.confidence, row.model) else { continue };
             let stood = service[i..i + HORIZON].iter().all(|r| r.desired[1] == row.desired[1]);
             if stood && after.ready == row.desired[1] {
-                let late = row.action == "ScaleUp" && !kept(model, row);
-                let came = kept(model, after);
+                let slow = by_latency && row.p95.is_some_and(|p95| p95 > OBJECTIVE);
+                let late = row.action == "ScaleUp" && (slow || !kept(&stating, row));
+                let came = kept(&stating, after);
+                let kind = Kind { asked, stating: stating.model(), action: row.action, late };
+                found.calibrated.entry(kind).or_default().push((calibrated, came));
                 let stated = stating.keep_probability(row.desired[1]);
-                found.calibrated.entry((model, row.action, late)).or_default().push((calibrated, came));
-                found.stated.entry((model, row.action, late)).or_default().push((stated, came));
+                found.stated.entry(kind).or_default().push((stated, came));
             }
         }
     }
     Ok(())
 }
 
-fn name((model, action, late): Kind) -> String {
-    format!("{model}, {action}{}", if late { ", target missed already" } else { "" })
+/// The table that a statement belongs to.
+fn table(kind: &Kind) -> String {
+    let late = if kind.late { "_late" } else { "" };
+    format!("{}_{}{late}", kind.stating, kind.action.trim_start_matches("Scale")).to_uppercase()
 }
 
-/// The tables as `src/decide/calibration.rs` holds them.
+/// The tables by what is taught, as `src/decide/calibration.rs` holds them.
+fn fitted(taught: &Statements) -> BTreeMap<String, Vec<(f64, f64)>> {
+    let mut all: BTreeMap<String, Vec<Statement>> = BTreeMap::new();
+    for (kind, statements) in taught {
+        all.entry(table(kind)).or_default().extend(statements);
+    }
+    all.into_iter().map(|(name, statements)| (name, isotonic(&statements))).collect()
+}
+
 fn print_tables(taught: &Statements) {
-    for ((model, action, late), all) in taught {
-        let action = action.trim_start_matches("Scale");
-        let name = format!("{model}_{action}{}", if *late { "_late" } else { "" }).to_uppercase();
+    for (name, knots) in fitted(taught) {
         println!("const {name}: Table = &[");
-        for (stated, found) in isotonic(all) {
+        for (stated, found) in knots {
             println!("    ({stated:?}, {found:?}),");
         }
         println!("];");
     }
 }
 
-/// The rows of the report: each kind and each model whole, as stated and as calibrated, over the judging half.
+/// The rows of the report: each action and each model that was asked for, as stated and as calibrated, over the judging
+/// half.
 fn report(taught: &Statements, stated: &Statements, calibrated: &Statements) -> Vec<serde_json::Value> {
-    let mut rows = Vec::new();
-    let mut row = |name: String, stated: &[Statement], calibrated: &[Statement], again: &[Statement]| {
-        rows.push(json!({
-            "of": name, "statements": calibrated.len(),
-            "eceStated": ece(stated), "rightAbove90Stated": right_above(stated, 0.9),
-            "ece": ece(calibrated), "rightAbove90": right_above(calibrated, 0.9),
-            "eceRefitted": ece(again),
-        }));
+    let tables = fitted(taught);
+    let anew = |kind: &Kind, all: &[Statement]| -> Vec<Statement> {
+        let knots = tables.get(&table(kind)).map_or(&[][..], Vec::as_slice);
+        all.iter().map(|(p, came)| (mapped(knots, *p), *came)).collect()
     };
-    let refit = |kind: &Kind, all: &[Statement]| -> Vec<Statement> {
-        let knots = taught.get(kind).map(|all| isotonic(all)).unwrap_or_default();
-        all.iter().map(|(p, came)| (mapped(&knots, *p), *came)).collect()
-    };
-    for model in ["queue", "utilisation"] {
-        let own: Vec<&Kind> = calibrated.keys().filter(|(of, ..)| *of == model).collect();
-        let mut whole = [Vec::new(), Vec::new(), Vec::new()];
-        let mut of = |kinds: &[&Kind], name: String, count: bool| {
-            let pick = |from: &Statements| -> Vec<Statement> {
-                kinds.iter().filter_map(|kind| from.get(*kind)).flatten().copied().collect()
-            };
-            let again =
-                kinds.iter().flat_map(|kind| refit(kind, stated.get(*kind).map_or(&[], Vec::as_slice)));
-            let all = [pick(stated), pick(calibrated), again.collect()];
-            row(name, &all[0], &all[1], &all[2]);
-            if count {
-                whole.iter_mut().zip(all).for_each(|(whole, all)| whole.extend(all));
-            }
+    let row = |name: String, of: &dyn Fn(&Kind) -> bool| {
+        let of = |from: &Statements| -> Vec<(Kind, Vec<Statement>)> {
+            from.iter().filter(|(kind, _)| of(kind)).map(|(kind, all)| (*kind, all.clone())).collect()
         };
+        let all =
+            |of: Vec<(Kind, Vec<Statement>)>| of.into_iter().flat_map(|(_, all)| all).collect::<Vec<_>>();
+        let again: Vec<Statement> = of(stated).iter().flat_map(|(kind, all)| anew(kind, all)).collect();
+        let (stated, calibrated) = (all(of(stated)), all(of(calibrated)));
+        json!({
+            "of": name, "statements": calibrated.len(),
+            "eceStated": ece(&stated), "rightAbove90Stated": right_above(&stated, 0.9),
+            "ece": ece(&calibrated), "rightAbove90": right_above(&calibrated, 0.9),
+            "eceRefitted": ece(&again),
+        })
+    };
+    let mut rows = Vec::new();
+    for asked in ["queue", "utilisation"] {
         for action in ["Noop", "ScaleDown", "ScaleUp"] {
-            let kinds: Vec<&Kind> = own.iter().copied().filter(|(_, of, _)| *of == action).collect();
-            of(&kinds, format!("{model}, {action}"), true);
-            for kind in kinds.iter().filter(|_| kinds.len() > 1) {
-                of(&[kind], name(**kind), false);
-            }
+            rows.push(row(format!("{asked}, {action}"), &|kind| {
+                kind.asked == asked && kind.action == action
+            }));
         }
-        row(format!("{model}, all"), &whole[0], &whole[1], &whole[2]);
+        for (late, name) in [(false, "in time"), (true, "target missed already")] {
+            let own = |kind: &Kind| kind.asked == asked && kind.action == "ScaleUp" && kind.late == late;
+            rows.push(row(format!("{asked}, ScaleUp, {name}"), &own));
+        }
+        rows.push(row(format!("{asked}, all"), &|kind| kind.asked == asked));
     }
     rows
 }
@@ -157,12 +173,12 @@ fn main() -> Result<()> {
     let (mut taught, mut judged) = (Found::default(), Found::default());
     for (i, (day, trace)) in days.iter().enumerate() {
         let teaches = i % 2 == 0 && !day.starts_with("evaluation");
-        for (model, quota) in ["queue", "utilisation"].iter().flat_map(|m| [32, 36, 40].map(|q| (m, q))) {
+        for (asked, quota) in ["queue", "utilisation"].iter().flat_map(|m| [32, 36, 40].map(|q| (m, q))) {
             for seed in SEEDS {
                 if teaches {
-                    statements(model, day, trace, quota, seed, &mut taught)?;
+                    statements(asked, day, trace, quota, seed, &mut taught)?;
                 } else if !fit {
-                    statements(model, day, trace, quota, seed, &mut judged)?;
+                    statements(asked, day, trace, quota, seed, &mut judged)?;
                 }
             }
         }
@@ -174,7 +190,7 @@ fn main() -> Result<()> {
     let Found { stated, calibrated } = judged;
     let rows = report(&taught.stated, &stated, &calibrated);
     let curve = |of: &Statements, action: &str| -> Vec<Statement> {
-        let own = of.iter().filter(|((model, of, _), _)| *model == "queue" && *of == action);
+        let own = of.iter().filter(|(kind, _)| kind.asked == "queue" && kind.action == action);
         own.flat_map(|(_, all)| all.clone()).collect()
     };
     let drawn = ["Noop", "ScaleDown", "ScaleUp"]

@@ -39,55 +39,80 @@ pub fn right_above(all: &[Statement], p: f64) -> Option<f64> {
     (!sure.is_empty()).then(|| came / sure.len() as f64)
 }
 
-/// Sum of what was stated, sum of what was found, count.
-type Pool = (f64, f64, f64);
+/// Statements next to each other that came true alike: from one place of the sorted ones to another, and how many came.
+#[derive(Clone, Copy)]
+struct Pool {
+    from: usize,
+    to: usize,
+    came: f64,
+}
 
-/// Least statements behind a knot, and the most knots of a table: fewer would follow the noise.
+impl Pool {
+    fn count(&self) -> f64 {
+        (self.to - self.from) as f64
+    }
+
+    fn share(&self) -> f64 {
+        self.came / self.count()
+    }
+
+    fn join(&self, after: &Self) -> Self {
+        Self { from: self.from, to: after.to, came: self.came + after.came }
+    }
+}
+
+/// Least statements behind a pool, and the most pools of a table: fewer would follow the noise.
 const LEAST: f64 = 40.0;
-const KNOTS: f64 = 20.0;
+const POOLS: f64 = 20.0;
 
-/// Isotonic regression by pooling adjacent violators, its smallest pools joined: knots (stated, found), both increasing,
-/// rounded to what the data can carry. What is stated with 0 stays 0, however the least probable came out: a hopeless count
-/// must not look like one of those.
+/// Isotonic regression by pooling adjacent violators, its smallest pools joined: knots (stated, found), both
+/// increasing, rounded to what the data can carry. What is stated with 0 stays 0, however the least probable came out: a
+/// hopeless count must not look like one of those.
 pub fn isotonic(all: &[Statement]) -> Vec<(f64, f64)> {
     let mut sorted: Vec<Statement> = all.to_vec();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let join = |a: Pool, b: Pool| (a.0 + b.0, a.1 + b.1, a.2 + b.2);
     let mut pools: Vec<Pool> = Vec::new();
-    for (p, came) in sorted {
-        pools.push((p, f64::from(u8::from(came)), 1.0));
+    for (i, (_, came)) in sorted.iter().enumerate() {
+        pools.push(Pool { from: i, to: i + 1, came: f64::from(u8::from(*came)) });
         while let [.., a, b] = pools.as_slice() {
-            if a.1 / a.2 < b.1 / b.2 {
+            if a.share() < b.share() {
                 break;
             }
-            let joined = join(*a, *b);
+            let joined = a.join(b);
             pools.truncate(pools.len() - 2);
             pools.push(joined);
         }
     }
-    let least = LEAST.max(all.len() as f64 / KNOTS);
+    let least = LEAST.max(all.len() as f64 / POOLS);
     let mut large: Vec<Pool> = Vec::new();
     for pool in pools {
         match large.last_mut() {
-            Some(last) if last.2 < least => *last = join(*last, pool),
+            Some(last) if last.count() < least => *last = last.join(&pool),
             _ => large.push(pool),
         }
     }
     if let [.., a, b] = large.as_slice()
-        && b.2 < least
+        && b.count() < least
     {
-        let joined = join(*a, *b);
+        let joined = a.join(b);
         large.truncate(large.len() - 2);
         large.push(joined);
     }
     let round = |value: f64, digits: f64| (value * digits).round() / digits;
     let mut knots: Vec<(f64, f64)> = vec![(0.0, 0.0)];
-    for (p, found, n) in large {
-        let knot = (round(p / n, 1e6), round(found / n, 1e3));
-        // Statements that are all but certain differ in digits that nobody means.
-        match knots.last_mut() {
-            Some(last) if knot.0 <= last.0 => last.1 = last.1.min(knot.1),
-            _ => knots.push(knot),
+    for (i, pool) in large.iter().enumerate() {
+        let own = &sorted[pool.from..pool.to];
+        let mean = own.iter().map(|(stated, _)| stated).sum::<f64>() / pool.count();
+        // Nothing lies below the first one: on a line to 0 from its middle, half of it would read too low.
+        let first = (i == 0).then(|| own[own.len() / 10].0);
+        let ends = first.into_iter().chain([mean]);
+        for end in ends {
+            let knot = (round(end, 1e6), round(pool.share(), 1e3));
+            // Statements that are all but certain differ in digits that nobody means.
+            match knots.last_mut() {
+                Some(last) if knot.0 <= last.0 => last.1 = last.1.min(knot.1),
+                _ => knots.push(knot),
+            }
         }
     }
     knots

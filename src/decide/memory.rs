@@ -11,7 +11,7 @@
 use jiff::Timestamp;
 
 use super::behavior::{self, Way};
-use super::policy::{self, Version};
+use super::policy;
 use super::regret::{self, Regrets};
 use super::rules::retune::{self, Judgement};
 use super::rules::{Proposal, happened, notice};
@@ -19,7 +19,7 @@ use super::situation::{
     Action, LastAct, Memory, Notice, Plan, RetuneTrial, ScaleUpTrial, SeenTarget, SharedStr, Situation,
 };
 use super::trial;
-use super::view::{Need, Trouble, View, later, seconds, short};
+use super::view::{Need, Trouble, Turn, View, later, seconds, short};
 use crate::api::scaling::{Enforcement, Retune};
 use crate::observe::reading::SignalName;
 use crate::observe::workload::Workload;
@@ -31,7 +31,8 @@ const MAX_REVERTS: usize = 4;
 
 /// What the turn's observation makes of the memory, what it has to say, and the count that it found to be needed: what
 /// comes after it changes nothing that this depends on.
-pub(super) fn seen(version: Version, s: &Situation, w: &Workload) -> (Memory, Vec<Notice>, Option<Need>) {
+pub(super) fn seen(turn: &Turn<'_>) -> (Memory, Vec<Notice>, Option<Need>) {
+    let Turn { s, w, .. } = *turn;
     let mut m = s.memory.clone();
     let mut said = Vec::new();
     if m.target_uid.as_deref().is_some_and(|uid| uid != w.uid) {
@@ -46,16 +47,16 @@ pub(super) fn seen(version: Version, s: &Situation, w: &Workload) -> (Memory, Ve
         new_revision(&mut m);
         m.revision = Some((&w.current.pod_template_hash).into());
     }
-    let troubles = View::new(s, w, &m).troubles();
+    let troubles = turn.view(&m).troubles();
     if m.turn_at.is_none_or(|at| at < s.now) {
         m.turn_at = Some(s.now);
-        streaks(&mut m, s, w, &troubles);
-        regret::watch(&mut m, &View::new(s, w, &s.memory).by(version));
+        streaks(&mut m, turn, &troubles);
+        regret::watch(&mut m, &turn.view(&s.memory));
     }
-    let need = recommend(&mut m, s, w);
-    calm(&mut m, s, w, troubles.is_empty());
-    trial::judge(version, &mut m, s, w);
-    said.extend(conclude_retune(&mut m, s, w));
+    let need = recommend(&mut m, turn);
+    calm(&mut m, turn, troubles.is_empty());
+    trial::judge(&mut m, turn);
+    said.extend(conclude_retune(&mut m, turn));
     (m, said, need)
 }
 
@@ -178,8 +179,8 @@ fn void_trials(m: &mut Memory) {
 }
 
 /// Turns in a row; a turn that cannot be believed breaks the row.
-fn streaks(m: &mut Memory, s: &Situation, w: &Workload, troubles: &[Trouble]) {
-    let v = View::new(s, w, m);
+fn streaks(m: &mut Memory, turn: &Turn<'_>, troubles: &[Trouble]) {
+    let v = turn.view(m);
     let (hot, urgent) = (v.cpu_hot().is_some(), v.latency_urgent().is_some());
     let bad = |name: &SignalName| troubles.iter().any(|trouble| trouble.signal == *name);
     let count = |turns: u32, bad: bool| if bad { turns.saturating_add(1) } else { 0 };
@@ -191,8 +192,8 @@ fn streaks(m: &mut Memory, s: &Situation, w: &Workload, troubles: &[Trouble]) {
 }
 
 /// Gathers n* for stabilisation, and gives it; a turn without one, or a pause between turns, starts the window anew.
-fn recommend(m: &mut Memory, s: &Situation, w: &Workload) -> Option<Need> {
-    let v = View::new(s, w, m);
+fn recommend(m: &mut Memory, turn: &Turn<'_>) -> Option<Need> {
+    let (s, v) = (turn.s, turn.view(m));
     let gap = (3.0 * f64::from(s.spec.interval_seconds)).max(60.0);
     let broken = m.recommendations.last().is_some_and(|(at, _)| seconds(s.now, *at) > gap);
     let found = v.need();
@@ -213,7 +214,8 @@ fn recommend(m: &mut Memory, s: &Situation, w: &Workload) -> Option<Need> {
 }
 
 /// Records a template good once it has served for `attributionSeconds` without trouble, seen as such.
-fn calm(m: &mut Memory, s: &Situation, w: &Workload, well: bool) {
+fn calm(m: &mut Memory, turn: &Turn<'_>, well: bool) {
+    let Turn { s, w, .. } = *turn;
     if !well || w.rollout.crashes > 0 || w.rollout.deadline_exceeded {
         m.calm_since = None;
         return;
@@ -225,7 +227,7 @@ fn calm(m: &mut Memory, s: &Situation, w: &Workload, well: bool) {
     if long(since)
         && w.rollout.last_ready_at.is_some_and(long)
         && w.rollout.complete
-        && View::new(s, w, m).troubles_visible()
+        && turn.view(m).troubles_visible()
         && !SharedStr::among(&m.bad_templates, template)
     {
         to_front(&mut m.good_templates, template);
@@ -242,10 +244,10 @@ fn to_front(list: &mut Vec<SharedStr>, item: &str) {
 }
 
 /// A trial that needs no act to end: the step was better, or somebody else took the key over.
-fn conclude_retune(m: &mut Memory, s: &Situation, w: &Workload) -> Option<Notice> {
+fn conclude_retune(m: &mut Memory, turn: &Turn<'_>) -> Option<Notice> {
     m.retune_trial.as_ref()?;
-    let before = m.clone();
-    let v = View::new(s, w, &before);
+    let (s, before) = (turn.s, m.clone());
+    let v = turn.view(&before);
     let judgement = retune::judge(&v);
     if !matches!(judgement, Judgement::Kept(_) | Judgement::Theirs { .. }) {
         return None;

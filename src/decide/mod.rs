@@ -70,7 +70,7 @@ use crate::observe::workload::Workload;
 use rules::{Proposal, Tried, hold, retune, rollback, scale_down, scale_up};
 use situation::{Holds, Notice, RuleVerdict};
 use text::Text;
-use view::{View, short};
+use view::{Turn, View, short};
 
 /// Decides one turn.
 #[must_use]
@@ -89,23 +89,24 @@ pub fn decide_by(version: Version, s: &Situation) -> Decision {
         }
         return draft.finish(None, memory);
     };
-    let (memory, mut said, need) = memory::seen(version, s, w);
+    let turn = Turn::new(version, s, w);
+    let (memory, mut said, need) = memory::seen(&turn);
     said.extend(memory::standing_notices(s, w));
     let mut draft = Draft::new(version, s, said);
-    let v = View::new(s, w, &memory).by(version).needing(need);
+    let v = turn.view(&memory).needing(need);
     draft.known(&v);
     if lets_go(s, w)
         && let Some(proposal) = retune::release(&v)
     {
         draft.give_back(proposal);
-        return draft.finish(Some(w), memory);
+        return draft.finish(Some(&turn), memory);
     }
     if let Some(held) = hold::hold(s, Some(w), &memory) {
         draft.hold(held);
-        return draft.finish(Some(w), memory);
+        return draft.finish(Some(&turn), memory);
     }
     draft.try_rules(&v);
-    draft.finish(Some(w), memory)
+    draft.finish(Some(&turn), memory)
 }
 
 /// Whether the owner has told us to keep our hands off, in a state where giving back can be recorded.
@@ -127,13 +128,14 @@ pub fn release(s: &Situation) -> Option<Decision> {
 #[must_use]
 pub fn release_by(version: Version, s: &Situation) -> Option<Decision> {
     let w = s.observed.workload.as_ref()?;
-    let (memory, said, need) = memory::seen(version, s, w);
-    let v = View::new(s, w, &memory).by(version).needing(need);
+    let turn = Turn::new(version, s, w);
+    let (memory, said, need) = memory::seen(&turn);
+    let v = turn.view(&memory).needing(need);
     let proposal = retune::release(&v)?;
     let mut draft = Draft::new(version, s, said);
     draft.known(&v);
     draft.give_back(proposal);
-    Some(draft.finish(Some(w), memory))
+    Some(draft.finish(Some(&turn), memory))
 }
 
 /// A decision in the making.
@@ -258,7 +260,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The decision, and what is remembered with and without its act. `memory` is what the turn's observation made of it.
-    fn finish(mut self, w: Option<&Workload>, memory: Memory) -> Decision {
+    fn finish(mut self, turn: Option<&Turn<'_>>, memory: Memory) -> Decision {
         for notice in &mut self.notices {
             notice.first |= !memory.announced.contains(&notice.reason);
         }
@@ -268,13 +270,13 @@ impl<'a> Draft<'a> {
         kept.announced.dedup();
         let kept = Arc::new(kept);
         let s = self.s;
-        let applied = match (w, &self.proposal) {
-            (Some(w), Some(proposal)) if self.may_act => {
-                Arc::new(memory::decided(&View::new(s, w, &kept).by(self.version), proposal))
+        let applied = match (turn, &self.proposal) {
+            (Some(turn), Some(proposal)) if self.may_act => {
+                Arc::new(memory::decided(&turn.view(&kept), proposal))
             }
             _ => Arc::clone(&kept),
         };
-        let desired = w.map_or(0, |w| w.desired);
+        let desired = turn.map_or(0, |turn| turn.w.desired);
         let reasoning = self.reasoning.unwrap_or_else(|| {
             let first = self.rules.iter().find(|row| row.holds == Holds::Wait).or(self.rules.get(1));
             first.map_or_else(Text::default, |row| row.because.after(row.rule.lead()))
@@ -307,7 +309,7 @@ impl<'a> Draft<'a> {
             proof: chosen.proof,
             act: acting && self.may_act,
             provisional: chosen.provisional,
-            want: chosen.want.unwrap_or(if w.is_some() { self.want } else { desired }),
+            want: chosen.want.unwrap_or(if turn.is_some() { self.want } else { desired }),
             plan: chosen.plan,
             why,
             reasoning: chosen.reasoning,

@@ -17,7 +17,7 @@ use super::memory;
 use super::policy::Version;
 use super::rules::scale_up;
 use super::situation::{PoolShare, Situation};
-use super::view::View;
+use super::view::Turn;
 use crate::orient::capacity::Capacity;
 
 /// Gains below this are noise of the arithmetic.
@@ -59,18 +59,18 @@ pub fn refused(pools: &BTreeMap<String, Budget>, pool: Option<&str>, namespace: 
 }
 
 /// What a division has to know of one member.
-struct Claim<'a> {
+struct Claim {
     min: i32,
     max: i32,
     present: i32,
     /// The count that the reactive bounds ask for where no model answers; 0 where nothing is asked.
     asked: i32,
-    capacity: Option<&'a Capacity>,
+    capacity: Option<Capacity>,
     /// Worth of 0, 1, 2, … replicas, as far as asked for.
     worth: Vec<f64>,
 }
 
-impl Claim<'_> {
+impl Claim {
     fn worth(&mut self, replicas: i32) -> f64 {
         let Some(capacity) = self.capacity else { return 0.0 };
         let n = usize::try_from(replicas).unwrap_or(0);
@@ -121,7 +121,7 @@ impl Division {
         let budget = budget.saturating_sub(held);
         let mut order: Vec<usize> = (0..members.len()).collect();
         order.sort_by_key(|i| (&members[*i].object.namespace, &members[*i].object.name));
-        let mut claims: Vec<Claim<'_>> = order.iter().map(|i| claim(members[*i])).collect();
+        let mut claims: Vec<Claim> = order.iter().map(|i| claim(members[*i])).collect();
         let (sorted, short) = divide(budget, &mut claims);
         let mut shares = vec![0; members.len()];
         order.iter().zip(sorted).for_each(|(i, share)| shares[*i] = share);
@@ -150,7 +150,7 @@ impl Division {
 }
 
 /// The share of each claim, and whether the minimums exceed the budget.
-fn divide(budget: i32, claims: &mut [Claim<'_>]) -> (Vec<i32>, bool) {
+fn divide(budget: i32, claims: &mut [Claim]) -> (Vec<i32>, bool) {
     let floors: Vec<i32> =
         claims.iter().map(|c| if c.capacity.is_some() { c.min } else { c.present.max(c.min) }).collect();
     let mut left = budget.saturating_sub(total(&floors));
@@ -199,12 +199,12 @@ pub fn present(s: &Situation) -> i32 {
     s.observed.workload.as_ref().map_or(s.spec.min_replicas, |w| w.desired)
 }
 
-fn claim(s: &Situation) -> Claim<'_> {
-    let w = s.observed.workload.as_ref();
-    let capacity = w.and_then(|w| View::new(s, w, &s.memory).capacity());
-    let asked = w.filter(|_| capacity.is_none()).map_or(0, |w| {
-        let (memory, _, _) = memory::seen(Version::NEWEST, s, w);
-        scale_up::asked(&View::new(s, w, &memory)).unwrap_or(0)
+fn claim(s: &Situation) -> Claim {
+    let turn = s.observed.workload.as_ref().map(|w| Turn::new(Version::NEWEST, s, w));
+    let capacity = turn.as_ref().and_then(|turn| turn.view(&s.memory).capacity().copied());
+    let asked = turn.filter(|_| capacity.is_none()).map_or(0, |turn| {
+        let (memory, _, _) = memory::seen(&turn);
+        scale_up::asked(&turn.view(&memory)).unwrap_or(0)
     });
     Claim {
         min: s.spec.min_replicas,

@@ -1,16 +1,15 @@
 //! Whether the last ScaleUp gained anything: two in a row that did not are followed by no third, until the load changes.
 //!
-//! Up to [`Version::Three`] one sample was compared with another; noise of a few percent then looked like a gain or
+//! Up to [`Version::Three`](policy::Version::Three) one sample was compared with another; noise of a few percent then looked like a gain or
 //! like another load. Since then levels are compared, and a difference must be beyond their noise.
 
 use std::cmp::Ordering;
 
-use super::policy::{self, Version};
+use super::policy;
 use super::regret;
-use super::situation::{Load, Memory, Situation};
-use super::view::View;
+use super::situation::{Load, Memory};
+use super::view::{Turn, View};
 use crate::observe::reading::SignalName;
-use crate::observe::workload::Workload;
 
 /// Throughput, latency, errors, cpu: what a ScaleUp may change.
 const MEASURED: [SignalName; 4] =
@@ -29,16 +28,17 @@ fn levels(v: &View<'_>) -> [Option<(f64, f64)>; 4] {
 }
 
 /// Judges the last ScaleUp one horizon after its pods were ready.
-pub(super) fn judge(version: Version, m: &mut Memory, s: &Situation, w: &Workload) {
+pub(super) fn judge(m: &mut Memory, turn: &Turn<'_>) {
     if m.fruitless == 0 && m.scale_up_trial.is_none() {
         return;
     }
+    let (s, w, four) = (turn.s, turn.w, turn.version.since_four());
     let before = m.clone();
-    let v = View::new(s, w, &before).by(version);
+    let v = turn.view(&before);
     let margin = s.spec.rollback.equivalence_margin;
-    let load = if version.since_four() { regret::usual(m) } else { v.load() };
+    let load = if four { regret::usual(m) } else { v.load() };
     let changed = |then: Load| {
-        if version.since_four() {
+        if four {
             return regret::compared(&v, then, margin).is_some_and(Ordering::is_ne);
         }
         differs(then, load, margin)

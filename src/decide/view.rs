@@ -12,17 +12,39 @@ use super::policy::Version;
 use super::situation::{Action, Load, Memory, PoolShare, Situation};
 use super::{behavior, policy};
 use crate::api::scaling::{CapacityModel, MatVerseScalingSpec};
+use crate::observe::fresh::Fresh;
 use crate::observe::reading::{Reading, SignalName, Use};
 use crate::observe::workload::Workload;
 use crate::orient::Consistency;
 use crate::orient::capacity::Capacity;
 
-/// A situation whose target exists, with what is remembered at this point of the turn.
+/// A situation whose target exists, to be decided by the rules of a version.
+pub(super) struct Turn<'a> {
+    pub(super) s: &'a Situation,
+    pub(super) w: &'a Workload,
+    pub(super) version: Version,
+    fresh: Fresh,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(version: Version, s: &'a Situation, w: &'a Workload) -> Self {
+        Self { s, w, version, fresh: Fresh::of(&s.observed.evidence.readings) }
+    }
+
+    /// The turn with what is remembered at one point of it.
+    pub(super) fn view<'b>(&'b self, m: &'b Memory) -> View<'b> {
+        let Self { s, w, version, ref fresh } = *self;
+        View { s, w, m, version, fresh, need: OnceCell::new() }
+    }
+}
+
+/// A [`Turn`] with what is remembered at one point of it.
 pub(super) struct View<'a> {
     pub(super) s: &'a Situation,
     pub(super) w: &'a Workload,
     pub(super) m: &'a Memory,
     pub(super) version: Version,
+    fresh: &'a Fresh,
     /// Worked out once: half of the rules ask for it.
     need: OnceCell<Option<Need>>,
 }
@@ -62,15 +84,6 @@ impl Trouble {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(s: &'a Situation, w: &'a Workload, m: &'a Memory) -> Self {
-        Self { s, w, m, version: Version::NEWEST, need: OnceCell::new() }
-    }
-
-    /// The same by the rules of a version.
-    pub(super) fn by(self, version: Version) -> Self {
-        Self { version, ..self }
-    }
-
     /// The same where the count that is needed has been worked out.
     pub(super) fn needing(self, need: Option<Need>) -> Self {
         Self { need: OnceCell::from(need), ..self }
@@ -91,12 +104,18 @@ impl<'a> View<'a> {
 
     /// Whether anybody named the signal.
     pub(super) fn named(&self, name: &SignalName) -> bool {
-        self.s.observed.evidence.readings.contains_key(name)
+        match name.known() {
+            Some(known) => self.fresh[known].named,
+            None => self.s.observed.evidence.readings.contains_key(name),
+        }
     }
 
     /// Value and sample time of a signal that may support any action.
     pub(super) fn sample(&self, name: &SignalName) -> Option<(f64, Timestamp)> {
-        believe(self.s.observed.evidence.readings.get(name))
+        match name.known() {
+            Some(known) => self.fresh[known].sample,
+            None => self.s.observed.evidence.readings.get(name)?.believed(),
+        }
     }
 
     /// The value of a signal that may support any action.
@@ -107,7 +126,7 @@ impl<'a> View<'a> {
     /// The current revision's own value, where the signal is asked per revision.
     fn value_of_revision(&self, name: &SignalName) -> Option<f64> {
         let own = self.s.observed.evidence.by_revision.get(&self.w.current.pod_template_hash)?;
-        believe(own.get(name)).map(|(value, _)| value)
+        own.get(name)?.believed().map(|(value, _)| value)
     }
 
     /// Ω, where what it is made of is fresh: the read value where it is named, else Ψ and `CVaR`.
@@ -132,7 +151,7 @@ impl<'a> View<'a> {
         readings
             .iter()
             .filter(|(name, reading)| match reading {
-                Reading::Fresh { .. } => believe(Some(reading)).is_none(),
+                Reading::Fresh { .. } => reading.believed().is_none(),
                 // Idle says "nothing to measure", so it needs the fresh zero that it follows from.
                 Reading::Idle => {
                     !(reading.supports(what)
@@ -327,12 +346,6 @@ impl<'a> View<'a> {
     }
 }
 
-/// The one way from a reading to a number.
-fn believe(reading: Option<&Reading>) -> Option<(f64, Timestamp)> {
-    let reading = reading?;
-    reading.fresh().filter(|(value, _)| reading.supports(Use::Other) && value.is_finite())
-}
-
 /// Seconds from `b` to `a`.
 pub(super) fn seconds(a: Timestamp, b: Timestamp) -> f64 {
     a.duration_since(b).as_secs_f64()
@@ -377,7 +390,8 @@ mod tests {
         let s =
             Story::new().reading(SignalName::CPU, Reading::Fresh { value: f64::NAN, sampled_at: at(0) }).s;
         let w = s.observed.workload.as_ref().unwrap();
-        let v = View::new(&s, w, &s.memory);
+        let turn = Turn::new(Version::NEWEST, &s, w);
+        let v = turn.view(&s.memory);
         assert_eq!(v.value(&SignalName::CPU), None);
         assert_eq!(v.unbelievable(Use::Other), ["Fresh:cpu"]);
     }
@@ -387,7 +401,7 @@ mod tests {
         let idle = |throughput, name: SignalName| {
             let s = Story::new().fresh(SignalName::THROUGHPUT, throughput).reading(name, Reading::Idle).s;
             let w = s.observed.workload.clone().unwrap();
-            View::new(&s, &w, &s.memory).unbelievable(Use::ScaleDown)
+            Turn::new(Version::NEWEST, &s, &w).view(&s.memory).unbelievable(Use::ScaleDown)
         };
         assert!(idle(0.0, SignalName::LATENCY).is_empty());
         assert_eq!(idle(0.1, SignalName::LATENCY), ["Idle:latency"]);
@@ -399,7 +413,7 @@ mod tests {
         let omega = |story: Story| {
             let s = story.omega(0.8).s;
             let w = s.observed.workload.clone().unwrap();
-            View::new(&s, &w, &s.memory).omega()
+            Turn::new(Version::NEWEST, &s, &w).view(&s.memory).omega()
         };
         let mut bare = Story::new();
         bare.s.observed.evidence.readings.clear();
@@ -408,7 +422,8 @@ mod tests {
         only_parts.s.observed.evidence.readings.remove(&SignalName::OMEGA);
         let v = |story: &Story| {
             let s = &story.s;
-            View::new(s, s.observed.workload.as_ref().unwrap(), &s.memory).omega()
+            let w = s.observed.workload.as_ref().unwrap();
+            Turn::new(Version::NEWEST, s, w).view(&s.memory).omega()
         };
         assert_eq!(v(&only_parts), Some(0.8));
         assert_eq!(v(&only_parts.clone().reading(SignalName::CVAR, Reading::Missing)), None);
@@ -426,6 +441,6 @@ mod tests {
         w.previous.insert(0, before);
         let s = story.s;
         let w = s.observed.workload.as_ref().unwrap();
-        assert_eq!(View::new(&s, w, &s.memory).template_started(), at(-5000));
+        assert_eq!(Turn::new(Version::NEWEST, &s, w).view(&s.memory).template_started(), at(-5000));
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod answer;
 pub mod facts;
+pub(crate) mod fresh;
 pub mod profiles;
 pub mod promql;
 pub mod reading;

@@ -25,7 +25,7 @@ enum Name {
 
 /// The documented names, in the order of their texts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Known {
+pub(crate) enum Known {
     Beta,
     Cpu,
     Cvar,
@@ -38,7 +38,7 @@ enum Known {
 }
 
 impl Known {
-    const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Beta,
         Self::Cpu,
         Self::Cvar,
@@ -50,7 +50,7 @@ impl Known {
         Self::Throughput,
     ];
 
-    const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Beta => "beta",
             Self::Cpu => "cpu",
@@ -90,6 +90,14 @@ impl SignalName {
     pub fn new(name: &str) -> Self {
         let known = Known::ALL.into_iter().find(|known| known.as_str() == name);
         Self(known.map_or_else(|| Name::Other(name.into()), Name::Known))
+    }
+
+    /// Which documented name it is.
+    pub(crate) fn known(&self) -> Option<Known> {
+        match self.0 {
+            Name::Known(known) => Some(known),
+            Name::Other(_) => None,
+        }
     }
 
     /// The name as text.
@@ -209,13 +217,19 @@ impl Reading {
         }
     }
 
-    /// The value, where it may be believed.
+    /// The value and the time of its sample, where it is fresh.
     #[must_use]
     pub fn fresh(&self) -> Option<(f64, Timestamp)> {
         match *self {
             Self::Fresh { value, sampled_at } => Some((value, sampled_at)),
             _ => None,
         }
+    }
+
+    /// The one way from a reading to a number: it is fresh and finite.
+    #[must_use]
+    pub fn believed(&self) -> Option<(f64, Timestamp)> {
+        self.fresh().filter(|(value, _)| value.is_finite())
     }
 
     /// The state's name, as status, metrics and the ledger show it.

@@ -18,7 +18,6 @@ use super::adapt::{Channel, Limits, WARM};
 use super::comparison::{Comparer, Judged, Load};
 use super::consistency;
 use super::demand::{self, Demand, Latency, Work};
-use super::fresh::{Fresh, Sample, Seen};
 use super::joint::{Joint, SIGNALS, place};
 use super::kalman::Motion;
 use super::settings::Settings;
@@ -26,7 +25,8 @@ use super::surge::{self, Carried, Surge};
 use super::surprise::Surprise;
 use super::{Consistency, Estimate, OmegaEstimate, Picture, omega};
 use crate::observe::Observed;
-use crate::observe::reading::{Readings, SignalName};
+use crate::observe::fresh::{Fresh, Sample, Seen};
+use crate::observe::reading::{Known, Readings, SignalName};
 
 /// What is kept of one signal.
 #[derive(Clone, Debug)]
@@ -109,9 +109,9 @@ impl Estimator {
             consistency: self.consistency(settings),
             joint_anomaly,
             omega: omega.map(|(o, _)| o),
-            psi: fresh.psi.value(),
-            cvar: fresh.cvar.value(),
-            theta: fresh.latency.value().and_then(omega::theta),
+            psi: fresh[Known::Psi].value(),
+            cvar: fresh[Known::Cvar].value(),
+            theta: fresh[Known::Latency].value().and_then(omega::theta),
             capacity,
             surge,
             horizon_seconds: horizon,
@@ -128,9 +128,9 @@ impl Estimator {
         omega: Option<Sample>,
         settings: &Settings,
     ) -> New {
-        let throughput = fresh.throughput.value();
+        let throughput = fresh[Known::Throughput].value();
         let mut new = New::default();
-        let computed = omega.filter(|_| !fresh.omega.named);
+        let computed = omega.filter(|_| !fresh[Known::Omega].named);
         let samples = readings
             .iter()
             .filter_map(|(name, reading)| Some((name, reading.fresh()?)))
@@ -151,12 +151,12 @@ impl Estimator {
     /// Feeds the filters of demand. A sample that its signal's own filter has seen before is not new here.
     fn size(&mut self, fresh: &Fresh, new: &New, fresh_pods: Option<u32>, settings: &Settings) {
         let sample = |name: &SignalName, seen: Seen| seen.sample.filter(|_| new.contains(name));
-        let cpu = sample(&SignalName::CPU, fresh.cpu);
+        let cpu = sample(&SignalName::CPU, fresh[Known::Cpu]);
         if let Some((cpu, at)) = cpu {
             let limits = limits(&SignalName::CPU, cpu, None, settings);
             self.demand.utilisation(cpu, at, fresh_pods, &limits);
         }
-        if let Some((rate, at)) = sample(&SignalName::THROUGHPUT, fresh.throughput) {
+        if let Some((rate, at)) = sample(&SignalName::THROUGHPUT, fresh[Known::Throughput]) {
             let limits = limits(&SignalName::THROUGHPUT, rate, None, settings);
             if let Some(Watched { channel, .. }) = self.watched.get(&SignalName::THROUGHPUT) {
                 self.demand.arrive(rate, at, channel, &limits);
@@ -164,8 +164,8 @@ impl Estimator {
             let work = Work {
                 at,
                 rate,
-                failed: fresh.errors.value(),
-                p95_ms: sample(&SignalName::LATENCY, fresh.latency).map(|(p95, _)| p95),
+                failed: fresh[Known::Errors].value(),
+                p95_ms: sample(&SignalName::LATENCY, fresh[Known::Latency]).map(|(p95, _)| p95),
                 cpu: cpu.map(|(cpu, _)| cpu),
             };
             self.demand.service(&work, settings);
@@ -179,10 +179,10 @@ impl Estimator {
         signals: &BTreeMap<SignalName, Estimate>,
         settings: &Settings,
     ) -> Option<Surge> {
-        let rate = fresh.throughput.sample?;
+        let rate = fresh[Known::Throughput].sample?;
         let chance = libm::sqrt(demand::poisson_variance(rate.0, settings.interval_seconds));
         let sd = signals.get(&SignalName::THROUGHPUT)?.forecast_sd.max(chance);
-        let (latency, errors) = (fresh.latency.value(), fresh.errors.value());
+        let (latency, errors) = (fresh[Known::Latency].value(), fresh[Known::Errors].value());
         self.carried.observe(&surge::Turn { rate, sd, ready, latency, errors }, settings)
     }
 
@@ -194,7 +194,7 @@ impl Estimator {
         at: Timestamp,
         horizon: f64,
     ) -> BTreeMap<SignalName, Estimate> {
-        let computed = fresh.psi.named && fresh.cvar.named;
+        let computed = fresh[Known::Psi].named && fresh[Known::Cvar].named;
         let mut shown = BTreeMap::new();
         for (name, Watched { channel, surprise }) in &self.watched {
             let asked = readings.contains_key(name) || (computed && *name == SignalName::OMEGA);
@@ -213,11 +213,11 @@ impl Estimator {
         signals: &BTreeMap<SignalName, Estimate>,
         settings: &Settings,
     ) -> Option<super::capacity::Capacity> {
-        let latency = fresh.latency.sample.and_then(|(reading, at)| {
+        let latency = fresh[Known::Latency].sample.and_then(|(reading, at)| {
             Some(Latency { reading, level: signals.get(&SignalName::LATENCY)?.level, at })
         });
-        let arrivals = fresh.throughput.sample.and_then(|_| signals.get(&SignalName::THROUGHPUT));
-        self.demand.capacity(at, horizon, fresh.cpu.sample.is_some(), arrivals, latency, settings)
+        let arrivals = fresh[Known::Throughput].sample.and_then(|_| signals.get(&SignalName::THROUGHPUT));
+        self.demand.capacity(at, horizon, fresh[Known::Cpu].sample.is_some(), arrivals, latency, settings)
     }
 
     /// Consistency of the filters that decisions rest on: total demand, throughput where it sizes, β's trend;
@@ -238,11 +238,11 @@ impl Estimator {
 /// Ω and the time of the oldest sample behind it. Where Ω is named but not fresh it is unknown: a computed value
 /// does not stand in for one that the owner asked to be read.
 fn omega_of(fresh: &Fresh, settings: &Settings) -> Option<(OmegaEstimate, Timestamp)> {
-    let read = fresh.omega.sample;
-    if read.is_none() && fresh.omega.named {
+    let read = fresh[Known::Omega].sample;
+    if read.is_none() && fresh[Known::Omega].named {
         return None;
     }
-    let parts = fresh.psi.sample.zip(fresh.cvar.sample);
+    let parts = fresh[Known::Psi].sample.zip(fresh[Known::Cvar].sample);
     let computed = parts.and_then(|((psi, psi_at), (cvar, cvar_at))| {
         let value = omega::exporter(psi, cvar, settings.psi_weight, settings.cvar_penalty)?;
         Some((value, psi_at.min(cvar_at)))
@@ -257,18 +257,18 @@ fn omega_of(fresh: &Fresh, settings: &Settings) -> Option<(OmegaEstimate, Timest
 
 fn judged_of(judged: Judged, fresh: &Fresh, settings: &Settings) -> Option<Sample> {
     match judged {
-        Judged::Latency => fresh.latency.sample,
-        Judged::Errors => fresh.errors.sample,
+        Judged::Latency => fresh[Known::Latency].sample,
+        Judged::Errors => fresh[Known::Errors].sample,
         Judged::Omega => omega_of(fresh, settings).map(|(o, at)| (o.value, at)),
     }
 }
 
 fn load_of(fresh: &Fresh, ready: i32) -> Load {
-    let arrivals = fresh.throughput.value();
+    let arrivals = fresh[Known::Throughput].value();
     Load {
         throughput: arrivals.filter(|_| ready > 0).map(|v| v / f64::from(ready)),
-        cpu: fresh.cpu.value(),
-        named: fresh.throughput.named || fresh.cpu.named,
+        cpu: fresh[Known::Cpu].value(),
+        named: fresh[Known::Throughput].named || fresh[Known::Cpu].named,
         arrivals,
     }
 }

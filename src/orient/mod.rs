@@ -11,7 +11,6 @@ pub mod consistency;
 pub mod counts;
 pub mod demand;
 pub mod estimator;
-mod fresh;
 pub mod growth;
 pub mod joint;
 pub mod judge;
