@@ -37,9 +37,10 @@ pub(super) fn of(now: Timestamp, parts: &[&str]) -> String {
         hash.update(part.as_bytes());
     }
     let digest = hash.finalize();
-    let tail = digest.iter().take(10).fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
-    let bits = u128::from(millis) << 80 | tail;
-    (0..26).rev().map(|place| char::from(CROCKFORD[(bits >> (place * 5) & 31) as usize])).collect()
+    let forty = |bytes: &[u8]| bytes.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+    let digits = |bits: u64, count: u32| (0..count).rev().map(move |place| bits >> (place * 5) & 31);
+    let tail = digits(forty(&digest[..5]), 8).chain(digits(forty(&digest[5..10]), 8));
+    digits(millis, 10).chain(tail).map(|digit| char::from(CROCKFORD[digit as usize])).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@
 //! An empty memory is always the cautious one: streaks start at 0, windows are empty, nothing is on trial. All
 //! lists are bounded, because a situation is recorded whole.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::behavior::{self, Way};
@@ -31,33 +33,35 @@ const MAX_REVERTS: usize = 4;
 
 /// What the turn's observation makes of the memory, what it has to say, and the count that it found to be needed: what
 /// comes after it changes nothing that this depends on.
-pub(super) fn seen(turn: &Turn<'_>) -> (Memory, Vec<Notice>, Option<Need>) {
+pub(super) fn seen(turn: &Turn<'_>) -> (Arc<Memory>, Vec<Notice>, Option<Need>) {
     let Turn { s, w, .. } = *turn;
-    let mut m = s.memory.clone();
+    // Where it will stay: it is large, and every move would copy it.
+    let mut memory = Arc::new(s.memory.clone());
+    let m = Arc::make_mut(&mut memory);
     let mut said = Vec::new();
     if m.target_uid.as_deref().is_some_and(|uid| uid != w.uid) {
-        m = recreated(&m);
+        *m = recreated(m);
     }
     if m.target_uid.is_none() {
         m.target_uid = Some((&w.uid).into());
     }
-    prune(&mut m, s);
-    said.extend(edits(&mut m, s, w));
+    prune(m, s);
+    said.extend(edits(m, s, w));
     if m.revision.as_deref() != Some(&w.current.pod_template_hash) {
-        new_revision(&mut m);
+        new_revision(m);
         m.revision = Some((&w.current.pod_template_hash).into());
     }
-    let troubles = turn.view(&m).troubles();
+    let troubles = turn.view(m).troubles();
     if m.turn_at.is_none_or(|at| at < s.now) {
         m.turn_at = Some(s.now);
-        streaks(&mut m, turn, &troubles);
-        regret::watch(&mut m, &turn.view(&s.memory));
+        streaks(m, turn, &troubles);
+        regret::watch(m, &turn.view(&s.memory));
     }
-    let need = recommend(&mut m, turn);
-    calm(&mut m, turn, troubles.is_empty());
-    trial::judge(&mut m, turn);
-    said.extend(conclude_retune(&mut m, turn));
-    (m, said, need)
+    let need = recommend(m, turn);
+    calm(m, turn, troubles.is_empty());
+    trial::judge(m, turn);
+    said.extend(conclude_retune(m, turn));
+    (memory, said, need)
 }
 
 /// What is left of the memory while the target does not exist: a recreated one starts afresh.

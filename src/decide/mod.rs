@@ -87,7 +87,7 @@ pub fn decide_by(version: Version, s: &Situation) -> Decision {
         if let Some(held) = hold::hold(s, None, &memory) {
             draft.hold(held);
         }
-        return draft.finish(None, memory);
+        return draft.finish(None, Arc::new(memory));
     };
     let turn = Turn::new(version, s, w);
     let (memory, mut said, need) = memory::seen(&turn);
@@ -260,15 +260,15 @@ impl<'a> Draft<'a> {
     }
 
     /// The decision, and what is remembered with and without its act. `memory` is what the turn's observation made of it.
-    fn finish(mut self, turn: Option<&Turn<'_>>, memory: Memory) -> Decision {
+    fn finish(mut self, turn: Option<&Turn<'_>>, mut memory: Arc<Memory>) -> Decision {
         for notice in &mut self.notices {
             notice.first |= !memory.announced.contains(&notice.reason);
         }
-        let mut kept = memory;
+        let kept = Arc::make_mut(&mut memory);
         kept.announced = self.notices.iter().map(|notice| notice.reason.clone()).collect();
         kept.announced.sort_unstable();
         kept.announced.dedup();
-        let kept = Arc::new(kept);
+        let kept = memory;
         let s = self.s;
         let applied = match (turn, &self.proposal) {
             (Some(turn), Some(proposal)) if self.may_act => {

@@ -12,8 +12,7 @@ use super::policy::Version;
 use super::situation::{Action, Load, Memory, PoolShare, Situation};
 use super::{behavior, policy};
 use crate::api::scaling::{CapacityModel, MatVerseScalingSpec};
-use crate::observe::fresh::Fresh;
-use crate::observe::reading::{Reading, SignalName, Use};
+use crate::observe::reading::{Fresh, Reading, SignalName, Use};
 use crate::observe::workload::Workload;
 use crate::orient::Consistency;
 use crate::orient::capacity::Capacity;
@@ -23,7 +22,7 @@ pub(super) struct Turn<'a> {
     pub(super) s: &'a Situation,
     pub(super) w: &'a Workload,
     pub(super) version: Version,
-    fresh: Fresh,
+    fresh: Fresh<'a>,
 }
 
 impl<'a> Turn<'a> {
@@ -44,7 +43,7 @@ pub(super) struct View<'a> {
     pub(super) w: &'a Workload,
     pub(super) m: &'a Memory,
     pub(super) version: Version,
-    fresh: &'a Fresh,
+    fresh: &'a Fresh<'a>,
     /// Worked out once: half of the rules ask for it.
     need: OnceCell<Option<Need>>,
 }
@@ -104,18 +103,12 @@ impl<'a> View<'a> {
 
     /// Whether anybody named the signal.
     pub(super) fn named(&self, name: &SignalName) -> bool {
-        match name.known() {
-            Some(known) => self.fresh[known].named,
-            None => self.s.observed.evidence.readings.contains_key(name),
-        }
+        self.fresh.named(name)
     }
 
     /// Value and sample time of a signal that may support any action.
     pub(super) fn sample(&self, name: &SignalName) -> Option<(f64, Timestamp)> {
-        match name.known() {
-            Some(known) => self.fresh[known].sample,
-            None => self.s.observed.evidence.readings.get(name)?.believed(),
-        }
+        self.fresh.sample(name)
     }
 
     /// The value of a signal that may support any action.

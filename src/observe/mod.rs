@@ -7,7 +7,6 @@
 
 pub mod answer;
 pub mod facts;
-pub(crate) mod fresh;
 pub mod profiles;
 pub mod promql;
 pub mod reading;

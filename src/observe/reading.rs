@@ -2,12 +2,16 @@
 //!
 //! This file is pure and is the only part of `observe` that `orient` and `decide` import.
 
+mod fresh;
+
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use fresh::{Fresh, Sample, Seen};
 
 /// Name of a signal. The documented names are constants; any other is filtered and used by no rule.
 ///

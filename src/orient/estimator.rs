@@ -25,8 +25,7 @@ use super::surge::{self, Carried, Surge};
 use super::surprise::Surprise;
 use super::{Consistency, Estimate, OmegaEstimate, Picture, omega};
 use crate::observe::Observed;
-use crate::observe::fresh::{Fresh, Sample, Seen};
-use crate::observe::reading::{Known, Readings, SignalName};
+use crate::observe::reading::{Fresh, Known, Readings, Sample, Seen, SignalName};
 
 /// What is kept of one signal.
 #[derive(Clone, Debug)]
@@ -102,7 +101,7 @@ impl Estimator {
             settings,
         );
 
-        let signals = self.estimates(readings, &fresh, observed.at, horizon);
+        let signals = self.estimates(&fresh, observed.at, horizon);
         let capacity = workload.and_then(|_| self.capacity(&fresh, observed.at, horizon, &signals, settings));
         let surge = self.surge(&fresh, ready, &signals, settings);
         Picture {
@@ -124,7 +123,7 @@ impl Estimator {
     fn filter(
         &mut self,
         readings: &Readings,
-        fresh: &Fresh,
+        fresh: &Fresh<'_>,
         omega: Option<Sample>,
         settings: &Settings,
     ) -> New {
@@ -149,7 +148,7 @@ impl Estimator {
     }
 
     /// Feeds the filters of demand. A sample that its signal's own filter has seen before is not new here.
-    fn size(&mut self, fresh: &Fresh, new: &New, fresh_pods: Option<u32>, settings: &Settings) {
+    fn size(&mut self, fresh: &Fresh<'_>, new: &New, fresh_pods: Option<u32>, settings: &Settings) {
         let sample = |name: &SignalName, seen: Seen| seen.sample.filter(|_| new.contains(name));
         let cpu = sample(&SignalName::CPU, fresh[Known::Cpu]);
         if let Some((cpu, at)) = cpu {
@@ -174,7 +173,7 @@ impl Estimator {
 
     fn surge(
         &mut self,
-        fresh: &Fresh,
+        fresh: &Fresh<'_>,
         ready: i32,
         signals: &BTreeMap<SignalName, Estimate>,
         settings: &Settings,
@@ -187,17 +186,11 @@ impl Estimator {
     }
 
     /// What is shown: each named signal that has had a sample (and Ω where it is computed).
-    fn estimates(
-        &self,
-        readings: &Readings,
-        fresh: &Fresh,
-        at: Timestamp,
-        horizon: f64,
-    ) -> BTreeMap<SignalName, Estimate> {
+    fn estimates(&self, fresh: &Fresh<'_>, at: Timestamp, horizon: f64) -> BTreeMap<SignalName, Estimate> {
         let computed = fresh[Known::Psi].named && fresh[Known::Cvar].named;
         let mut shown = BTreeMap::new();
         for (name, Watched { channel, surprise }) in &self.watched {
-            let asked = readings.contains_key(name) || (computed && *name == SignalName::OMEGA);
+            let asked = fresh.named(name) || (computed && *name == SignalName::OMEGA);
             if let Some(estimate) = channel.estimate(at, horizon).filter(|_| asked) {
                 shown.insert(name.clone(), Estimate { anomaly: surprise.anomaly(), ..estimate });
             }
@@ -207,7 +200,7 @@ impl Estimator {
 
     fn capacity(
         &self,
-        fresh: &Fresh,
+        fresh: &Fresh<'_>,
         at: Timestamp,
         horizon: f64,
         signals: &BTreeMap<SignalName, Estimate>,
@@ -237,7 +230,7 @@ impl Estimator {
 
 /// Ω and the time of the oldest sample behind it. Where Ω is named but not fresh it is unknown: a computed value
 /// does not stand in for one that the owner asked to be read.
-fn omega_of(fresh: &Fresh, settings: &Settings) -> Option<(OmegaEstimate, Timestamp)> {
+fn omega_of(fresh: &Fresh<'_>, settings: &Settings) -> Option<(OmegaEstimate, Timestamp)> {
     let read = fresh[Known::Omega].sample;
     if read.is_none() && fresh[Known::Omega].named {
         return None;
@@ -255,7 +248,7 @@ fn omega_of(fresh: &Fresh, settings: &Settings) -> Option<(OmegaEstimate, Timest
     omega::settle(read.map(|r| r.0), computed.map(|c| c.0)).map(|o| (o, at))
 }
 
-fn judged_of(judged: Judged, fresh: &Fresh, settings: &Settings) -> Option<Sample> {
+fn judged_of(judged: Judged, fresh: &Fresh<'_>, settings: &Settings) -> Option<Sample> {
     match judged {
         Judged::Latency => fresh[Known::Latency].sample,
         Judged::Errors => fresh[Known::Errors].sample,
@@ -263,7 +256,7 @@ fn judged_of(judged: Judged, fresh: &Fresh, settings: &Settings) -> Option<Sampl
     }
 }
 
-fn load_of(fresh: &Fresh, ready: i32) -> Load {
+fn load_of(fresh: &Fresh<'_>, ready: i32) -> Load {
     let arrivals = fresh[Known::Throughput].value();
     Load {
         throughput: arrivals.filter(|_| ready > 0).map(|v| v / f64::from(ready)),

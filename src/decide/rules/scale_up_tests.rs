@@ -218,8 +218,18 @@ fn confidence_below_the_floor_is_a_noop_unless_the_target_is_missed_already() {
     let unsure = Story::new().with(|s| {
         s.spec.predictor.keep_probability = Some(0.5);
         s.spec.mode = Mode::Conservative;
-        s.picture.capacity = Some(Capacity::Utilisation { mean: 4.5, sd: 1.0, target: 0.7 });
+        s.picture.capacity = Some(Capacity::Queue {
+            mean: 60.0,
+            sd: 10.0,
+            service: 0.1,
+            variability: 1.0,
+            slots: 1.0,
+            base: 0.28,
+            target: 1.0,
+            bound: 1.0,
+        });
     });
+    let unsure = unsure.fresh(SignalName::THROUGHPUT, 40.0);
     let d = unsure.decide();
     expect(&d, Action::Noop, "LowConfidence");
     assert!(d.reasoning.to_string().contains("< 0.85"), "{}", d.reasoning);

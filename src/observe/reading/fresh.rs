@@ -4,7 +4,7 @@ use std::ops::Index;
 
 use jiff::Timestamp;
 
-use super::reading::{Known, Readings};
+use super::{Known, Readings, SignalName};
 
 /// A finite value and the time of its sample.
 pub(crate) type Sample = (f64, Timestamp);
@@ -25,35 +25,51 @@ impl Seen {
     }
 }
 
-/// The documented signals.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Fresh([Seen; Known::ALL.len()]);
+/// A turn's readings; the documented ones at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fresh<'a> {
+    known: [Seen; Known::ALL.len()],
+    all: &'a Readings,
+}
 
-impl Fresh {
+impl<'a> Fresh<'a> {
     /// One pass over the readings.
-    pub(crate) fn of(readings: &Readings) -> Self {
-        let mut all = Self::default();
-        for (name, reading) in readings {
-            if let Some(known) = name.known() {
-                all.0[known as usize] = Seen { named: true, sample: reading.believed() };
+    pub(crate) fn of(all: &'a Readings) -> Self {
+        let mut known = [Seen::default(); Known::ALL.len()];
+        for (name, reading) in all {
+            if let Some(place) = name.known() {
+                known[place as usize] = Seen { named: true, sample: reading.believed() };
             }
         }
-        all
+        Self { known, all }
+    }
+
+    /// Whether anybody named the signal.
+    pub(crate) fn named(&self, name: &SignalName) -> bool {
+        name.known().map_or_else(|| self.all.contains_key(name), |known| self[known].named)
+    }
+
+    /// The signal's sample, where it is fresh.
+    pub(crate) fn sample(&self, name: &SignalName) -> Option<Sample> {
+        match name.known() {
+            Some(known) => self[known].sample,
+            None => self.all.get(name)?.believed(),
+        }
     }
 }
 
-impl Index<Known> for Fresh {
+impl Index<Known> for Fresh<'_> {
     type Output = Seen;
 
     fn index(&self, known: Known) -> &Seen {
-        &self.0[known as usize]
+        &self.known[known as usize]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::reading::{Reading, SignalName};
+    use crate::observe::reading::Reading;
 
     #[test]
     fn each_signal_is_found_under_its_own_name_and_nothing_else_is() {
@@ -61,7 +77,10 @@ mod tests {
         let names = Known::ALL.map(|known| SignalName::new(known.as_str()));
         for name in names.iter().chain(&[SignalName::new("own")]) {
             let found = |reading| {
-                let fresh = Fresh::of(&[(name.clone(), reading)].into());
+                let readings = [(name.clone(), reading)].into();
+                let fresh = Fresh::of(&readings);
+                assert!(fresh.named(name) && !fresh.named(&SignalName::new("other")));
+                assert_eq!(fresh.sample(name), readings[name].believed());
                 Known::ALL
                     .map(|known| (fresh[known].named, fresh[known].value(), name.known() == Some(known)))
             };
