@@ -339,7 +339,7 @@ pub(super) fn decided(v: &View<'_>, proposal: &Proposal) -> Memory {
         }
         Plan::Retune { config_map, key, from, to, restore: false, .. } => {
             let signal = if proposal.why.ends_with(":beta") { SignalName::BETA } else { SignalName::OMEGA };
-            m.retune_trial = Some(RetuneTrial {
+            m.retune_trial = Some(Box::new(RetuneTrial {
                 config_map: config_map.clone(),
                 key: key.clone(),
                 before: from.clone(),
@@ -348,7 +348,7 @@ pub(super) fn decided(v: &View<'_>, proposal: &Proposal) -> Memory {
                 baseline: v.s.picture.signals.get(&signal).map_or(f64::MAX, |estimate| estimate.level),
                 signal: signal.to_string(),
                 void: false,
-            });
+            }));
             m.cooldown_until = m.cooldown_until.max(cooldown);
         }
     }

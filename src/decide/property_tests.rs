@@ -153,10 +153,10 @@ prop_compose! {
             }
             m.fruitless = fruitless;
             m.retune_steps = steps;
-            m.retune_trial = trial.map(|ago| RetuneTrial {
+            m.retune_trial = trial.map(|ago| Box::new(RetuneTrial {
                 config_map: "knobs".into(), key: "a".into(), before: "0.48".into(), trial: "0.5".into(),
                 since: at(-ago), baseline: 1.0, signal: "beta".into(), void,
-            });
+            }));
             m.scale_up_trial = scaled.then(|| ScaleUpTrial { at: at(-60), ready_at: None, to: desired, before: [None; 4] });
             m.baseline = Some(SeenTarget {
                 replicas: if edited { desired + 1 } else { desired }, template: "t-new".into(), ours,

@@ -136,9 +136,9 @@ pub struct Memory {
     /// A ScaleUp whose gain has not been judged yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scale_up_trial: Option<ScaleUpTrial>,
-    /// A retune step that has not been judged yet.
+    /// A retune step that has not been judged yet. (Boxed as it is rare, and a memory is copied each turn.)
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retune_trial: Option<RetuneTrial>,
+    pub retune_trial: Option<Box<RetuneTrial>>,
     /// When the last retune step was concluded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_retune: Option<Timestamp>,
@@ -177,7 +177,7 @@ pub struct Memory {
     pub retune_steps: u32,
     /// The last retune step that was kept; undone first when trouble follows it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub kept_retune: Option<RetuneTrial>,
+    pub kept_retune: Option<Box<RetuneTrial>>,
     /// What the trials of each parameter have measured; the search goes by it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub retune_slopes: Vec<RetuneSlope>,

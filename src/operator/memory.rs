@@ -44,7 +44,7 @@ pub fn memory_from_status(
         rollbacks: rollbacks(&status.rollback, now, &mut doubts),
         bad_templates: status.rollback.bad_revisions.iter().map(Into::into).collect(),
         good_templates: status.rollback.good_revisions.iter().map(Into::into).collect(),
-        retune_trial: status.retune.as_ref().map(|r| trial(r, now, &mut doubts)),
+        retune_trial: status.retune.as_ref().map(|r| Box::new(trial(r, now, &mut doubts))),
         retune_slopes: slopes(&status.retune_search, &mut doubts),
         ..Memory::default()
     };
@@ -193,7 +193,7 @@ mod tests {
             rollbacks: vec![at("2030-01-01T11:00:00Z"), at("2030-01-02T11:00:00Z")],
             bad_templates: vec!["aa".into()],
             good_templates: vec!["cc".into(), "bb".into()],
-            retune_trial: Some(RetuneTrial {
+            retune_trial: Some(Box::new(RetuneTrial {
                 config_map: "tuning".into(),
                 key: "workers".into(),
                 before: "8".into(),
@@ -202,7 +202,7 @@ mod tests {
                 baseline: 1.25,
                 signal: "beta".into(),
                 void: false,
-            }),
+            })),
             retune_slopes: vec![RetuneSlope { key: "workers".into(), slope: -2.0, squares: 5.0 }],
             ..Memory::default()
         }

@@ -130,7 +130,8 @@ async fn once(world: &World, resource: &MatVerseScaling, life: &mut Life) -> Res
     if decision.act && matches!(decision.action, Action::ScaleDown | Action::Rollback) {
         // A store may lag; what takes something away is decided on what the API server says now.
         let (live, _) =
-            target::read(world, resource, life.memory.retune_trial.as_ref(), true, &mut life.target).await?;
+            target::read(world, resource, life.memory.retune_trial.as_deref(), true, &mut life.target)
+                .await?;
         if live != situation.observed.workload {
             situation.observed.workload = live;
             decision = timed_decide(world, &situation);
@@ -240,7 +241,7 @@ async fn observe(
     // Whole seconds, so that workloads of one second ask the same questions once.
     let at = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let (workload, behind) =
-        target::read(world, resource, life.memory.retune_trial.as_ref(), false, &mut life.target).await?;
+        target::read(world, resource, life.memory.retune_trial.as_deref(), false, &mut life.target).await?;
     let namespace = resource.namespace().unwrap_or_default();
     let name = &resource.spec.target_ref.name;
     let evidence = world.signals.read(plan, &namespace, name, workload.as_ref(), at).await;

@@ -120,8 +120,8 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: bool) -> Option<Tried> {
 pub(crate) fn undo(v: &View<'_>, trouble: &str) -> Option<Proposal> {
     let reach = f64::from(v.spec().rollback.attribution_seconds);
     let recent = |trial: &&RetuneTrial| trial.since >= v.w.current.started_at;
-    let kept = || v.m.kept_retune.as_ref().filter(|kept| v.since(kept.since) <= reach);
-    let trial = v.m.retune_trial.as_ref().filter(recent).or_else(|| kept().filter(recent))?;
+    let kept = || v.m.kept_retune.as_deref().filter(|kept| v.since(kept.since) <= reach);
+    let trial = v.m.retune_trial.as_deref().filter(recent).or_else(|| kept().filter(recent))?;
     let why = format!("{trouble}; our own retune came after the rollout and is undone first");
     (!v.s.standing.facts_behind).then(|| restoration(v, trial, &why))?
 }

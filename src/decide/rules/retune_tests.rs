@@ -60,7 +60,7 @@ fn on_trial(ago: i64) -> Story {
         .workload(|w| {
             w.tunable.as_mut().unwrap().values.insert("a".into(), "0.52".into());
         })
-        .memory(|m| m.retune_trial = Some(trial))
+        .memory(|m| m.retune_trial = Some(trial.into()))
 }
 
 #[test]

@@ -153,7 +153,7 @@ fn a_settling_retune_keeps_the_count() {
         signal: "beta".into(),
         void: false,
     };
-    expect(&surplus().memory(|m| m.retune_trial = Some(trial)).decide(), Action::Noop, "Retuning");
+    expect(&surplus().memory(|m| m.retune_trial = Some(trial.into())).decide(), Action::Noop, "Retuning");
 }
 
 #[test]
