@@ -58,7 +58,10 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
     std::fs::write(&old, "1\n2\n").unwrap();
     std::fs::write(&new, "1\n2\n").unwrap();
     std::fs::write(&trace, "minute,a\n0,60\n1,60\n").unwrap();
-    let [old, new, trace] = [&old, &new, &trace].map(|path| path.to_str().unwrap());
+    let gate = folder.join("gate");
+    let nothing = r#"{"time":"2026-01-01T00:00:00Z","spec":{"targetRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"b"}},"readings":{}}"#;
+    std::fs::write(&gate, nothing).unwrap();
+    let [old, new, trace, gate] = [&old, &new, &trace, &gate].map(|path| path.to_str().unwrap());
     let judge = ["judge", "--baseline", old, "--challenger", new];
     for (arguments, code) in [
         (&["simulate", trace][..], 0),
@@ -66,6 +69,7 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
         (&["crds"], 0),
         // The verdict stands, whoever reads it.
         (&judge, 2),
+        (&["gate", "check", "--from", gate], 2),
     ] {
         let mut child = matverse(arguments).spawn().unwrap();
         drop(child.stdout.take());

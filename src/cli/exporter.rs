@@ -155,7 +155,7 @@ impl ExporterArgs {
             };
             (text, known && !all.is_empty())
         });
-        print!("{}", text?);
+        super::tell(&text?)?;
         Ok(known)
     }
 

@@ -1,5 +1,7 @@
 //! The command line: one file a verb. Exit code 64 is a wrong command line, everywhere.
 
+#![deny(clippy::print_stdout, reason = "a reader that has gone is no panic: see `tell`")]
+
 pub mod crds;
 pub mod evolve;
 pub mod exporter;
@@ -63,6 +65,11 @@ fn tell(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         told => told,
     }
+}
+
+/// The same with a line's end.
+fn tell_line(line: impl std::fmt::Display) -> io::Result<()> {
+    tell(&format!("{line}\n"))
 }
 
 /// Parses the command line and runs the verb.

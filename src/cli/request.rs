@@ -58,11 +58,8 @@ fn last_good(text: &str) -> Result<String, String> {
 }
 
 fn ended(verb: &str, asked: Result<String>) -> ExitCode {
-    match asked {
-        Ok(request) => {
-            println!("asked: {request}");
-            ExitCode::SUCCESS
-        }
+    match asked.and_then(|request| Ok(super::tell_line(format_args!("asked: {request}"))?)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("matverse {verb}: {error:#}");
             ExitCode::from(3)

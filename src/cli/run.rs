@@ -39,8 +39,13 @@ pub async fn main(arguments: Run) -> ExitCode {
         }
     };
     if arguments.check {
-        println!("{}: ok", arguments.config.display());
-        return ExitCode::SUCCESS;
+        return match super::tell_line(format_args!("{}: ok", arguments.config.display())) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("standard output: {error}");
+                ExitCode::FAILURE
+            }
+        };
     }
     if let Err(error) = telemetry::init_logging() {
         eprintln!("matverse: {error}");

@@ -80,19 +80,23 @@ struct Summary {
 impl Stress {
     /// Sends them; exit 0 where all were taken, 1 where some were not, 3 where the exporter cannot be reached.
     pub async fn run(self) -> ExitCode {
-        match self.send().await {
-            Ok(summary) => {
-                match self.output {
-                    Form::Json => println!("{}", json!(summary)),
-                    Form::Text => print!("{}", table(&summary)),
-                }
-                ExitCode::from(u8::from(summary.refused > 0))
-            }
+        match self.said().await {
+            Ok(refused) => ExitCode::from(u8::from(refused)),
             Err(error) => {
                 eprintln!("matverse stress: {error:#}");
                 ExitCode::from(3)
             }
         }
+    }
+
+    /// Whether some were refused.
+    async fn said(&self) -> Result<bool> {
+        let summary = self.send().await?;
+        match self.output {
+            Form::Json => super::tell_line(json!(summary))?,
+            Form::Text => super::tell(&table(&summary))?,
+        }
+        Ok(summary.refused > 0)
     }
 
     async fn send(&self) -> Result<Summary> {

@@ -11,6 +11,7 @@ mod champion;
 mod league;
 pub mod runs;
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -126,7 +127,7 @@ impl Evolve {
         }
         if self.dry_run {
             for candidate in &all {
-                self.say_candidate(candidate);
+                self.say_candidate(candidate)?;
             }
             return Ok(true);
         }
@@ -140,32 +141,34 @@ impl Evolve {
                 promoted = true;
                 champion::point(client, namespace, name, &run).await?;
             }
-            self.say(&run);
+            self.say(&run)?;
         }
         Ok(promoted)
     }
 
-    fn say_candidate(&self, candidate: &Candidate) {
+    fn say_candidate(&self, candidate: &Candidate) -> io::Result<()> {
         match self.output {
-            Output::Json => println!("{}", json!(candidate)),
-            Output::Text => println!("{}  {}", &candidate.digest[..12], parameters(candidate)),
+            Output::Json => super::tell_line(json!(candidate)),
+            Output::Text => {
+                super::tell_line(format_args!("{}  {}", &candidate.digest[..12], parameters(candidate)))
+            }
         }
     }
 
-    fn say(&self, run: &Run) {
+    fn say(&self, run: &Run) -> io::Result<()> {
         match self.output {
-            Output::Json => println!("{}", json!(run)),
+            Output::Json => super::tell_line(json!(run)),
             Output::Text => {
                 let candidate =
                     Candidate { digest: run.candidate.clone(), parameters: run.parameters.clone() };
-                println!(
+                super::tell_line(format_args!(
                     "{:<26}  {:<8}  {}  {}  {}",
                     run.id,
                     run.verdict.as_str(),
                     &run.candidate[..12],
                     parameters(&candidate),
                     run.reason
-                );
+                ))
             }
         }
     }

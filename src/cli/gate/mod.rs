@@ -177,9 +177,9 @@ impl Check {
             (None, None) => bail!("name a gate as NAMESPACE/NAME, or a file with --from"),
         };
         match self.output {
-            Output::Text => print!("{}", table::text(&verdict)),
-            Output::Json => println!("{}", serde_json::to_string(&verdict)?),
-            Output::Yaml => print!("{}", serde_saphyr::to_string(&verdict)?),
+            Output::Text => super::tell(&table::text(&verdict))?,
+            Output::Json => super::tell_line(serde_json::to_string(&verdict)?)?,
+            Output::Yaml => super::tell(&serde_saphyr::to_string(&verdict)?)?,
         }
         Ok(verdict.exit_code())
     }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use super::source::{Source, read_export, replace};
+use crate::cli::tell_line;
 use crate::ledger::configmaps::ConfigMaps;
 use crate::ledger::log::Log;
 use crate::ledger::statement::Parts;
@@ -44,19 +45,22 @@ impl Export {
         };
         let known = known.unwrap_or_default();
         if !log.lines.starts_with(&known) {
-            println!("{}: the ledger does not continue what was exported there", self.to.display());
+            tell_line(format_args!(
+                "{}: the ledger does not continue what was exported there",
+                self.to.display()
+            ))?;
             return Ok(1);
         }
         self.write(&log, known.len())?;
-        println!(
+        tell_line(format_args!(
             "{} entries in {}, {} of them new",
             log.lines.len(),
             self.to.display(),
             log.lines.len() - known.len()
-        );
+        ))?;
         if self.mark {
             let marked = self.mark(log.lines.len() as u64).await?;
-            println!("{marked} segments marked as exported");
+            tell_line(format_args!("{marked} segments marked as exported"))?;
         }
         Ok(0)
     }

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
 use zeroize::Zeroizing;
 
+use crate::cli::tell_line;
 use crate::ledger::keys::{Signer, VerifierKey};
 
 /// Arguments of `keygen`.
@@ -45,10 +46,15 @@ impl Keygen {
         }
         if let Some(path) = &self.out {
             write_key(&signer, path)?;
-            println!("{}", signer.verifier());
+            tell_line(signer.verifier())?;
         }
         if let Some(secret) = &self.secret {
-            print!("{}", *manifest(&signer, secret)?);
+            // A key that nobody took is no key: here a reader that has gone is an error.
+            let mut out = std::io::stdout().lock();
+            out.write_all(manifest(&signer, secret)?.as_bytes())
+                .and_then(|()| out.flush())
+                .context("the Secret")?;
+            drop(out);
             eprintln!("{}", signer.verifier());
         }
         if let Some(secret) = &self.create_secret {
@@ -98,9 +104,9 @@ async fn create(manifest: &str, verifier: &VerifierKey) -> Result<()> {
     let client = crate::operator::client::connect().await.context("no API server")?;
     let api: Api<Secret> = Api::namespaced(client, &namespace);
     match api.create(&PostParams::default(), &secret).await {
-        Ok(_) => println!("Secret {namespace}/{name} made; verifier key {verifier}"),
+        Ok(_) => tell_line(format_args!("Secret {namespace}/{name} made; verifier key {verifier}"))?,
         Err(kube::Error::Api(answer)) if answer.is_already_exists() => {
-            println!("Secret {namespace}/{name} is there already and stays as it is");
+            tell_line(format_args!("Secret {namespace}/{name} is there already and stays as it is"))?;
         }
         Err(error) => return Err(error).with_context(|| format!("Secret {namespace}/{name}")),
     }

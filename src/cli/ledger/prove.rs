@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use super::source::Source;
+use crate::cli::tell;
 
 /// Arguments of `prove`.
 #[derive(Debug, Args)]
@@ -37,7 +38,7 @@ impl Prove {
             Some(path) => {
                 std::fs::write(path, proof.to_text()).with_context(|| path.display().to_string())?;
             }
-            None => print!("{}", proof.to_text()),
+            None => tell(&proof.to_text())?,
         }
         Ok(0)
     }

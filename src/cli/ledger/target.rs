@@ -9,6 +9,7 @@ use kube::ResourceExt;
 use kube::api::Api;
 
 use super::source::Source;
+use crate::cli::tell_line;
 use crate::ledger::attestation::{ATTESTATION, DECISION};
 use crate::ledger::target::{Target, standing};
 use crate::observe::facts::identity;
@@ -59,9 +60,9 @@ impl VerifyTarget {
         };
         let standing = standing(&target, &log, &source.keys()?);
         if self.json {
-            println!("{}", serde_json::to_string(&standing)?);
+            tell_line(serde_json::to_string(&standing)?)?;
         } else {
-            println!("deployment {}/{}: {standing}", target.namespace, target.name);
+            tell_line(format_args!("deployment {}/{}: {standing}", target.namespace, target.name))?;
         }
         Ok(standing.exit_code())
     }

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::source::Source;
 use super::target::VerifyTarget;
+use crate::cli::{tell, tell_line};
 use crate::ledger::keys::VerifierKey;
 use crate::ledger::proof::Proof;
 use crate::ledger::verify::{Finding, Report, Request, Severity, Signatures, Verdict, verify};
@@ -106,8 +107,8 @@ impl Verify {
             self.policies(&mut report).await?;
         }
         match self.output {
-            Output::Json => println!("{}", serde_json::to_string_pretty(&report)?),
-            Output::Text => print!("{}", text(&report)),
+            Output::Json => tell_line(serde_json::to_string_pretty(&report)?)?,
+            Output::Text => tell(&text(&report))?,
         }
         Ok(report.verdict.exit_code())
     }
@@ -140,18 +141,18 @@ impl Verify {
         match checked {
             Ok((proof, signed, cosigned)) => {
                 let stated = signed.checkpoint();
-                println!(
+                tell_line(format_args!(
                     "entry {} of {} is in the tree of {} entries",
                     proof.index, stated.origin, stated.size
-                );
+                ))?;
                 if let Some(at) = cosigned {
-                    println!("cosigned at {at}");
+                    tell_line(format_args!("cosigned at {at}"))?;
                 }
-                println!("{}", proof.entry);
+                tell_line(&proof.entry)?;
                 Ok(0)
             }
             Err(error) => {
-                println!("{}: {error}", path.display());
+                tell_line(format_args!("{}: {error}", path.display()))?;
                 Ok(1)
             }
         }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::source::{Source, replace};
+use crate::cli::tell;
 use crate::ledger::checkpoint::SignedCheckpoint;
 use crate::ledger::keys::Signer;
 use crate::ledger::merkle::root_of;
@@ -59,7 +60,7 @@ impl Witness {
         let note = cosign(&log.checkpoint, &signer, Clock::system().now())?;
         // What is cosigned must be remembered first: otherwise a crash could let another history be cosigned.
         replace(&self.state, note.as_bytes())?;
-        print!("{note}");
+        tell(&note)?;
         Ok(0)
     }
 }
