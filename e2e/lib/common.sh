@@ -109,6 +109,7 @@ stop() {
       sleep 0.1
     done
     pid=$(pid_of "$name") && kill -9 "$pid" 2>/dev/null || true
+    while pid_of "$name" >/dev/null; do sleep 0.05; done
     rm -f "$PIDS/$name"
   done
 }

@@ -1,7 +1,7 @@
 //! Whether the last ScaleUp gained anything: two in a row that did not are followed by no third, until the load changes.
 //!
-//! Up to [`Version::Three`](policy::Version::Three) one sample was compared with another; noise of a few percent then looked like a gain or
-//! like another load. Since then levels are compared, and a difference must be beyond their noise.
+//! Up to [`policy::Version::Three`] one sample was compared with another; noise of a few percent then looked like a gain
+//! or like another load. Since then levels are compared, and a difference must be beyond their noise.
 
 use std::cmp::Ordering;
 

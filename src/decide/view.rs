@@ -1,6 +1,6 @@
 //! One situation seen through the question every rule asks first: may this be believed?
 //!
-//! A value leaves this file only when [`Reading::supports`] lets it; everything else is `None`, and a rule
+//! A value leaves this file only when [`Reading::believed`] lets it; everything else is `None`, and a rule
 //! that gets `None` does not hold. There is no default for a missing number anywhere below.
 
 use std::cell::OnceCell;
