@@ -7,7 +7,8 @@ CACHE   := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/matverse
 IMAGE   := target/image/matverse.tar
 TRIPLE  := x86_64-unknown-linux-gnu
 # A static binary needs its own build of every dependency, so it is kept across checkouts.
-STATIC  := $(CACHE)/target-image/$(TRIPLE)/release/matverse
+STATICS := $(CACHE)/target-image
+STATIC  := $(STATICS)/$(TRIPLE)/release/matverse
 
 .PHONY: help test demo unit e2e lint fmt crds image campaign fuzz coverage bench-speed bench-quality up down clean
 
@@ -41,7 +42,12 @@ crds: ## write crds/ from the types
 	cargo run --locked --quiet -- crds > crds/matverse.io.yaml
 
 image: ## the operator's image, as an archive, without a container engine
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TRIPLE) --target-dir $(CACHE)/target-image
+	@mkdir -p $(STATICS)
+	@# Cargo compares times alone: what another checkout built later would be taken for this one's.
+	@[[ $$(cat $(STATICS)/built-from 2>/dev/null) == "$(CURDIR)" ]] || \
+	  cargo clean --quiet --locked --release --target $(TRIPLE) --target-dir $(STATICS) -p matverse
+	@echo "$(CURDIR)" >$(STATICS)/built-from
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TRIPLE) --target-dir $(STATICS)
 	@mkdir -p $(dir $(IMAGE))
 	e2e/image -o $(IMAGE) -ref localhost/matverse:e2e -entrypoint /matverse -user 65532:65532 $(STATIC):/matverse
 
