@@ -136,13 +136,13 @@ fn report(taught: &Statements, stated: &Statements, calibrated: &Statements) -> 
         all.iter().map(|(p, came)| (mapped(knots, *p), *came)).collect()
     };
     let row = |name: String, of: &dyn Fn(&Kind) -> bool| {
-        let of = |from: &Statements| -> Vec<(Kind, Vec<Statement>)> {
-            from.iter().filter(|(kind, _)| of(kind)).map(|(kind, all)| (*kind, all.clone())).collect()
+        let all = |from: &Statements, made: &dyn Fn(&Kind, &[Statement]) -> Vec<Statement>| {
+            let own = from.iter().filter(|(kind, _)| of(kind));
+            own.flat_map(|(kind, all)| made(kind, all)).collect::<Vec<Statement>>()
         };
-        let all =
-            |of: Vec<(Kind, Vec<Statement>)>| of.into_iter().flat_map(|(_, all)| all).collect::<Vec<_>>();
-        let again: Vec<Statement> = of(stated).iter().flat_map(|(kind, all)| anew(kind, all)).collect();
-        let (stated, calibrated) = (all(of(stated)), all(of(calibrated)));
+        let as_made = |_: &Kind, all: &[Statement]| all.to_vec();
+        let again = all(stated, &anew);
+        let (stated, calibrated) = (all(stated, &as_made), all(calibrated, &as_made));
         json!({
             "of": name, "statements": calibrated.len(),
             "eceStated": ece(&stated), "rightAbove90Stated": right_above(&stated, 0.9),

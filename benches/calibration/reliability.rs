@@ -100,19 +100,16 @@ pub fn isotonic(all: &[Statement]) -> Vec<(f64, f64)> {
     }
     let round = |value: f64, digits: f64| (value * digits).round() / digits;
     let mut knots: Vec<(f64, f64)> = vec![(0.0, 0.0)];
-    for (i, pool) in large.iter().enumerate() {
-        let own = &sorted[pool.from..pool.to];
-        let mean = own.iter().map(|(stated, _)| stated).sum::<f64>() / pool.count();
-        // Nothing lies below the first one: on a line to 0 from its middle, half of it would read too low.
-        let first = (i == 0).then(|| own[own.len() / 10].0);
-        let ends = first.into_iter().chain([mean]);
-        for end in ends {
-            let knot = (round(end, 1e6), round(pool.share(), 1e3));
-            // Statements that are all but certain differ in digits that nobody means.
-            match knots.last_mut() {
-                Some(last) if knot.0 <= last.0 => last.1 = last.1.min(knot.1),
-                _ => knots.push(knot),
-            }
+    let own = |pool: &Pool| &sorted[pool.from..pool.to];
+    let mean = |pool: &Pool| own(pool).iter().map(|(stated, _)| stated).sum::<f64>() / pool.count();
+    // Nothing lies below the first one: on a line to 0 from its middle, half of it would read too low.
+    let lowest = large.first().map(|pool| (own(pool)[own(pool).len() / 10].0, pool.share()));
+    for (stated, found) in lowest.into_iter().chain(large.iter().map(|pool| (mean(pool), pool.share()))) {
+        let knot = (round(stated, 1e6), round(found, 1e3));
+        // Statements that are all but certain differ in digits that nobody means.
+        match knots.last_mut() {
+            Some(last) if knot.0 <= last.0 => last.1 = last.1.min(knot.1),
+            _ => knots.push(knot),
         }
     }
     knots

@@ -108,17 +108,23 @@ stop() {
       pid_of "$name" >/dev/null || break
       sleep 0.1
     done
-    pid=$(pid_of "$name") && kill -9 "$pid" 2>/dev/null || true
-    while pid_of "$name" >/dev/null; do sleep 0.05; done
+    insist "$name"
     rm -f "$PIDS/$name"
   done
 }
 
-kill_hard() {
+# insist NAME: it has ended when this returns.
+insist() {
   local pid
-  pid=$(pid_of "$1") || die "$1 does not run"
-  kill -9 "$pid"
-  while pid_of "$1" >/dev/null; do sleep 0.05; done
+  while pid=$(pid_of "$1"); do
+    kill -9 "$pid" 2>/dev/null || true
+    sleep 0.05
+  done
+}
+
+kill_hard() {
+  pid_of "$1" >/dev/null || die "$1 does not run"
+  insist "$1"
 }
 
 k() { "$BIN/kubectl" --kubeconfig "$KUBECONFIG_OUT" "$@"; }

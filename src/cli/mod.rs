@@ -58,10 +58,15 @@ enum Verb {
     Ledger(ledger::LedgerCommand),
 }
 
+/// Writes to standard output what somebody must take.
+fn hand_over(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+}
+
 /// Writes to standard output. Whoever read it may have gone: that is how a pipe ends.
 fn tell(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match hand_over(text) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         told => told,
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use fresh::{Fresh, Sample, Seen};
+pub(crate) use fresh::{Fresh, Sample};
 
 /// Name of a signal. The documented names are constants; any other is filtered and used by no rule.
 ///

@@ -25,7 +25,7 @@ use super::surge::{self, Carried, Surge};
 use super::surprise::Surprise;
 use super::{Consistency, Estimate, OmegaEstimate, Picture, omega};
 use crate::observe::Observed;
-use crate::observe::reading::{Fresh, Known, Readings, Sample, Seen, SignalName};
+use crate::observe::reading::{Fresh, Known, Readings, Sample, SignalName};
 
 /// What is kept of one signal.
 #[derive(Clone, Debug)]
@@ -149,13 +149,13 @@ impl Estimator {
 
     /// Feeds the filters of demand. A sample that its signal's own filter has seen before is not new here.
     fn size(&mut self, fresh: &Fresh<'_>, new: &New, fresh_pods: Option<u32>, settings: &Settings) {
-        let sample = |name: &SignalName, seen: Seen| seen.sample.filter(|_| new.contains(name));
-        let cpu = sample(&SignalName::CPU, fresh[Known::Cpu]);
+        let sample = |name: &SignalName| fresh.sample(name).filter(|_| new.contains(name));
+        let cpu = sample(&SignalName::CPU);
         if let Some((cpu, at)) = cpu {
             let limits = limits(&SignalName::CPU, cpu, None, settings);
             self.demand.utilisation(cpu, at, fresh_pods, &limits);
         }
-        if let Some((rate, at)) = sample(&SignalName::THROUGHPUT, fresh[Known::Throughput]) {
+        if let Some((rate, at)) = sample(&SignalName::THROUGHPUT) {
             let limits = limits(&SignalName::THROUGHPUT, rate, None, settings);
             if let Some(Watched { channel, .. }) = self.watched.get(&SignalName::THROUGHPUT) {
                 self.demand.arrive(rate, at, channel, &limits);
@@ -164,7 +164,7 @@ impl Estimator {
                 at,
                 rate,
                 failed: fresh[Known::Errors].value(),
-                p95_ms: sample(&SignalName::LATENCY, fresh[Known::Latency]).map(|(p95, _)| p95),
+                p95_ms: sample(&SignalName::LATENCY).map(|(p95, _)| p95),
                 cpu: cpu.map(|(cpu, _)| cpu),
             };
             self.demand.service(&work, settings);

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, PostParams};
 use zeroize::Zeroizing;
 
-use crate::cli::tell_line;
+use crate::cli::{hand_over, tell_line};
 use crate::ledger::keys::{Signer, VerifierKey};
 
 /// Arguments of `keygen`.
@@ -50,11 +50,7 @@ impl Keygen {
         }
         if let Some(secret) = &self.secret {
             // A key that nobody took is no key: here a reader that has gone is an error.
-            let mut out = std::io::stdout().lock();
-            out.write_all(manifest(&signer, secret)?.as_bytes())
-                .and_then(|()| out.flush())
-                .context("the Secret")?;
-            drop(out);
+            hand_over(&manifest(&signer, secret)?).context("the Secret")?;
             eprintln!("{}", signer.verifier());
         }
         if let Some(secret) = &self.create_secret {

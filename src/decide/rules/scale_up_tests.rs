@@ -15,6 +15,20 @@ fn to(story: &Story) -> Option<(i32, i32)> {
     }
 }
 
+/// A queue with sixty arrivals a second, so uncertain.
+fn queue(sd: f64) -> Capacity {
+    Capacity::Queue {
+        mean: 60.0,
+        sd,
+        service: 0.1,
+        variability: 1.0,
+        slots: 1.0,
+        base: 0.28,
+        target: 1.0,
+        bound: 1.0,
+    }
+}
+
 #[test]
 fn the_forecast_asks_for_more_before_the_target_is_missed() {
     let d = Story::new().needs(8).decide();
@@ -165,17 +179,7 @@ fn the_forecast_needs_its_own_reading_only() {
     assert_eq!(d.action, Action::ScaleUp, "latency is not what the model reads");
     let d = Story::new().needs(8).reading(SignalName::CPU, Reading::Missing).decide();
     expect(&d, Action::Noop, "Missing:cpu");
-    let queue = Capacity::Queue {
-        mean: 60.0,
-        sd: 1.0,
-        service: 0.1,
-        variability: 1.0,
-        slots: 1.0,
-        base: 0.28,
-        target: 1.0,
-        bound: 1.0,
-    };
-    let queued = |story: Story| story.with(|s| s.picture.capacity = Some(queue));
+    let queued = |story: Story| story.with(|s| s.picture.capacity = Some(queue(1.0)));
     let d = queued(Story::new().fresh(SignalName::THROUGHPUT, 60.0)).decide();
     expect(&d, Action::ScaleUp, "Forecast");
     assert_eq!(
@@ -218,16 +222,7 @@ fn confidence_below_the_floor_is_a_noop_unless_the_target_is_missed_already() {
     let unsure = Story::new().with(|s| {
         s.spec.predictor.keep_probability = Some(0.5);
         s.spec.mode = Mode::Conservative;
-        s.picture.capacity = Some(Capacity::Queue {
-            mean: 60.0,
-            sd: 10.0,
-            service: 0.1,
-            variability: 1.0,
-            slots: 1.0,
-            base: 0.28,
-            target: 1.0,
-            bound: 1.0,
-        });
+        s.picture.capacity = Some(queue(10.0));
     });
     let unsure = unsure.fresh(SignalName::THROUGHPUT, 40.0);
     let d = unsure.decide();
