@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use smol_str::SmolStr;
 
 use super::behavior::{self, Way};
 use super::policy;
@@ -18,7 +19,7 @@ use super::regret::{self, Regrets};
 use super::rules::retune::{self, Judgement};
 use super::rules::{Proposal, happened, notice};
 use super::situation::{
-    Action, LastAct, Memory, Notice, Plan, RetuneTrial, ScaleUpTrial, SeenTarget, SharedStr, Situation,
+    Action, LastAct, Memory, Notice, Plan, RetuneTrial, ScaleUpTrial, SeenTarget, Situation,
 };
 use super::trial;
 use super::view::{Need, Trouble, Turn, View, later, seconds, short};
@@ -232,13 +233,13 @@ fn calm(m: &mut Memory, turn: &Turn<'_>, well: bool) {
         && w.rollout.last_ready_at.is_some_and(long)
         && w.rollout.complete
         && turn.view(m).troubles_visible()
-        && !SharedStr::among(&m.bad_templates, template)
+        && !m.bad_templates.iter().any(|bad| bad == template)
     {
         to_front(&mut m.good_templates, template);
     }
 }
 
-fn to_front(list: &mut Vec<SharedStr>, item: &str) {
+fn to_front(list: &mut Vec<SmolStr>, item: &str) {
     let mut places = list.iter().enumerate().filter(|(_, known)| ***known == *item).map(|(place, _)| place);
     if (places.next(), places.next()) != (Some(0), None) {
         list.retain(|known| **known != *item);
@@ -288,7 +289,7 @@ pub(super) fn decided(v: &View<'_>, proposal: &Proposal) -> Memory {
     let (w, now) = (v.w, v.now());
     let mut m = v.m.clone();
     let cooldown = Some(later(now, f64::from(v.spec().cooldown_seconds))).filter(|until| *until > now);
-    let template = SharedStr::from(&w.current.template);
+    let template = SmolStr::from(&w.current.template);
     let last_act = LastAct { at: now, replicas: w.desired, template: template.clone() };
     match &proposal.plan {
         Plan::Nothing => {}

@@ -146,7 +146,7 @@ struct Draft<'a> {
     rules: Vec<RuleVerdict>,
     waiting: Vec<String>,
     token: Option<Cow<'static, str>>,
-    proposal: Option<Proposal>,
+    proposal: Option<Box<Proposal>>,
     /// What a person reads first where nothing is done.
     reasoning: Option<Text>,
     confidence: Option<f64>,
@@ -264,10 +264,12 @@ impl<'a> Draft<'a> {
         for notice in &mut self.notices {
             notice.first |= !memory.announced.contains(&notice.reason);
         }
-        let kept = Arc::make_mut(&mut memory);
-        kept.announced = self.notices.iter().map(|notice| notice.reason.clone()).collect();
-        kept.announced.sort_unstable();
-        kept.announced.dedup();
+        let mut announced: Vec<String> = self.notices.iter().map(|notice| notice.reason.clone()).collect();
+        announced.sort_unstable();
+        announced.dedup();
+        if announced != memory.announced {
+            Arc::make_mut(&mut memory).announced = announced;
+        }
         let kept = memory;
         let s = self.s;
         let applied = match (turn, &self.proposal) {
@@ -281,7 +283,7 @@ impl<'a> Draft<'a> {
             let first = self.rules.iter().find(|row| row.holds == Holds::Wait).or(self.rules.get(1));
             first.map_or_else(Text::default, |row| row.because.after(row.rule.lead()))
         });
-        let quiet = Proposal {
+        let quiet = || Proposal {
             action: Action::Noop,
             plan: Plan::Nothing,
             why: self.token.unwrap_or_default(),
@@ -292,7 +294,7 @@ impl<'a> Draft<'a> {
             want: None,
             provisional: false,
         };
-        let chosen = self.proposal.unwrap_or(quiet);
+        let chosen = self.proposal.map_or_else(quiet, |proposal| *proposal);
         let acting = chosen.action != Action::Noop;
         let why = if acting && !self.may_act {
             let watching = s.spec.enforcement != Enforcement::Act;

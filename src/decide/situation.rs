@@ -6,13 +6,12 @@
 mod gate;
 mod shared;
 
-pub use shared::SharedStr;
-
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 pub use gate::{GateFault, GateView};
 
@@ -128,9 +127,9 @@ pub struct Memory {
     /// Rollbacks of the last day, oldest first.
     pub rollbacks: Vec<Timestamp>,
     /// Template identities known bad.
-    pub bad_templates: Vec<SharedStr>,
+    pub bad_templates: Vec<SmolStr>,
     /// Template identities recorded good, newest first.
-    pub good_templates: Vec<SharedStr>,
+    pub good_templates: Vec<SmolStr>,
     /// Acts of scaling up in a row that gained nothing.
     pub fruitless: u32,
     /// A ScaleUp whose gain has not been judged yet.
@@ -154,10 +153,10 @@ pub struct Memory {
     pub turn_at: Option<Timestamp>,
     /// uid of the Deployment that all this is about; a recreated one starts afresh.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub target_uid: Option<SharedStr>,
+    pub target_uid: Option<SmolStr>,
     /// `pod-template-hash` that the streaks belong to.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<SharedStr>,
+    pub revision: Option<SmolStr>,
     /// Since when the current revision has shown no trouble.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calm_since: Option<Timestamp>,
@@ -207,7 +206,7 @@ pub struct LastAct {
     /// `spec.replicas` before it.
     pub replicas: i32,
     /// Template identity before it.
-    pub template: SharedStr,
+    pub template: SmolStr,
 }
 
 /// How much work comes in.
@@ -267,7 +266,7 @@ pub struct SeenTarget {
     /// `spec.replicas`.
     pub replicas: i32,
     /// Template identity.
-    pub template: SharedStr,
+    pub template: SmolStr,
     /// Whether we set it (a later difference is then a revert of ours).
     pub ours: bool,
 }

@@ -130,6 +130,12 @@ impl PartialOrd for SignalName {
     }
 }
 
+impl From<Known> for SignalName {
+    fn from(known: Known) -> Self {
+        Self(Name::Known(known))
+    }
+}
+
 impl From<String> for SignalName {
     fn from(name: String) -> Self {
         Self::new(&name)

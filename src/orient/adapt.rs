@@ -17,11 +17,11 @@
 //!   noise itself grew, and then it is learned after all.
 
 use jiff::Timestamp;
-use nalgebra::{Matrix2, Vector2};
+use nalgebra::Matrix2;
 
 use super::Estimate;
 use super::consistency::Monitor;
-use super::kalman::{Innovation, Motion, State, moved, spread};
+use super::kalman::{Innovation, Motion, State};
 
 /// Forgetting factor of R, σ² and scale; one for all signals.
 pub const LAMBDA: f64 = 0.98;
@@ -75,19 +75,19 @@ struct Last {
     standardised: f64,
 }
 
-/// Derivatives of the filter with respect to ln R and ln σ², and the information gathered on both.
-#[derive(Clone, Copy, Debug)]
+/// Derivatives of the filter with respect to ln R and ln σ², side by side, and the information gathered on both.
+#[derive(Clone, Copy, Debug, Default)]
 struct Sensitivity {
-    x: [Vector2<f64>; 2],
-    p: [Matrix2<f64>; 2],
-    information: Matrix2<f64>,
+    level: Both,
+    slope: Both,
+    /// Of the covariance: of the level, of level and slope, of the slope.
+    p: [Both; 3],
+    /// On ln R, on both, on ln σ².
+    information: [f64; 3],
 }
 
-impl Default for Sensitivity {
-    fn default() -> Self {
-        Self { x: [Vector2::zeros(); 2], p: [Matrix2::zeros(); 2], information: Matrix2::zeros() }
-    }
-}
+/// One number for ln R and one for ln σ²: what is done to both alike is one instruction.
+type Both = [f64; 2];
 
 impl Sensitivity {
     /// Keeps the first steps, which know nothing yet, small.
@@ -101,45 +101,57 @@ impl Sensitivity {
     }
 
     /// Carries the derivatives through one predict and update, and gives the step of (ln R, ln σ²).
-    /// `residual` is the clipped one, `noise` the derivatives of the predicted covariance and of R by themselves.
+    /// `residual` is the clipped one; R is its own derivative, and so is the `process` covariance of these `dt` seconds.
     fn step(
         &mut self,
         innovation: &Innovation,
         residual: f64,
         dt: f64,
-        noise: [(Matrix2<f64>, f64); 2],
+        (r, process): (f64, &Matrix2<f64>),
         rate: f64,
-    ) -> Vector2<f64> {
+    ) -> Both {
         let Innovation { variance, precision: per, gain: k, .. } = *innovation;
-        let per_root = per.sqrt();
-        let nis = residual * residual * per;
-        let mut score = Vector2::zeros();
-        let mut relative = Vector2::zeros();
-        let mut scaled = Vector2::zeros();
-        for (i, (process, measurement)) in noise.into_iter().enumerate() {
-            let dx = moved(self.x[i], dt);
-            let dp = spread(&self.p[i], dt) + process;
-            let d_variance = dp[(0, 0)] + measurement;
-            let d_residual = -dx[0];
+        let per_root = innovation.per_sd();
+        let surplus = 0.5 * (residual * residual * per - 1.0);
+        let measurement = [r, 0.0];
+        let process = [process[(0, 0)], process[(0, 1)], process[(1, 1)]].map(|q| [0.0, q]);
+        let (mut score, mut relative, mut scaled) = (Both::default(), Both::default(), Both::default());
+        for i in 0..2 {
+            // F·x and F·P·Fᵀ + Q, then x + K·y and (I−KH)·P·(I−KH)ᵀ + K·R·Kᵀ, each differentiated.
+            let (level, slope) = (self.level[i] + dt * self.slope[i], self.slope[i]);
+            let [p00, p01, p11] = self.p.map(|p| p[i]);
+            let both = p01 + dt * p11;
+            let p00 = p00 + dt * (p01 + both) + process[0][i];
+            let (p01, p11) = (both + process[1][i], p11 + process[2][i]);
+            let d_variance = p00 + measurement[i];
             relative[i] = d_variance * per;
-            scaled[i] = d_residual * per_root;
-            score[i] = 0.5 * relative[i] * (nis - 1.0) - residual * d_residual * per;
-            let dk = Vector2::new(dp[(0, 0)], dp[(0, 1)]) * per - k * relative[i];
-            self.x[i] = dx + dk * residual + k * d_residual;
-            self.p[i] =
-                dp - (dk * k.transpose() + k * dk.transpose()) * variance - k * k.transpose() * d_variance;
+            scaled[i] = level * per_root;
+            score[i] = relative[i] * surplus + residual * level * per;
+            let (dk0, dk1) = (p00 * per - k[0] * relative[i], p01 * per - k[1] * relative[i]);
+            self.level[i] = level + dk0 * residual - k[0] * level;
+            self.slope[i] = slope + dk1 * residual - k[1] * level;
+            self.p[0][i] = p00 - 2.0 * dk0 * k[0] * variance - k[0] * k[0] * d_variance;
+            self.p[1][i] = p01 - (dk0 * k[1] + k[0] * dk1) * variance - k[0] * k[1] * d_variance;
+            self.p[2][i] = p11 - 2.0 * dk1 * k[1] * variance - k[1] * k[1] * d_variance;
         }
-        let seen = relative * relative.transpose() * 0.5 + scaled * scaled.transpose();
-        self.information += (seen - self.information) * rate;
-        let weighted = self.information + Matrix2::identity() * Self::PRIOR;
+        for (information, (i, j)) in self.information.iter_mut().zip([(0, 0), (0, 1), (1, 1)]) {
+            let seen = relative[i] * relative[j] * 0.5 + scaled[i] * scaled[j];
+            *information += (seen - *information) * rate;
+        }
+        let [rr, rq, qq] = self.information;
+        let (rr, qq) = (rr + Self::PRIOR, qq + Self::PRIOR);
         // By Cramer's rule; positive definite, so its determinant is not 0.
-        let cofactors = Matrix2::new(weighted.m22, -weighted.m12, -weighted.m21, weighted.m11);
-        let step = cofactors * score * (rate / weighted.determinant());
+        let per_determinant = rate / (rr * qq - rq * rq);
+        let step = [
+            (qq * score[0] - rq * score[1]) * per_determinant,
+            (rr * score[1] - rq * score[0]) * per_determinant,
+        ];
         // A sum is finite only where all that is in it is.
-        let all = self.p[0] + self.p[1] + self.information;
-        if !(all.sum() + (self.x[0] + self.x[1] + step).sum()).is_finite() {
+        let all = [self.level, self.slope, self.p[0], self.p[1], self.p[2], step];
+        let all = all.into_iter().fold(Both::default(), |sum, both| [sum[0] + both[0], sum[1] + both[1]]);
+        if !(all[0] + all[1] + rr + rq + qq).is_finite() {
             *self = Self::default();
-            return Vector2::zeros();
+            return Both::default();
         }
         step.map(|v| v.clamp(-Self::STEP, Self::STEP))
     }
@@ -267,12 +279,12 @@ impl Channel {
     fn step(&mut self, value: f64, dt: f64, limits: &Limits) {
         let gain = (1.0 - LAMBDA).max(1.0 / (f64::from(self.samples) + 2.0));
         self.scale += gain * (value.abs() - self.scale);
-        let r = self.r.max(self.r_floor(limits)) + limits.r_extra;
-        let mut predicted = self.state.predict(dt, self.motion, self.process_noise());
+        let r_floor = self.r_floor(limits);
+        let r = self.r.max(r_floor) + limits.r_extra;
+        let mut predicted = self.state.predict(dt, self.motion, self.process);
         let mut innovation = predicted.innovation(value, r);
-        let mut sigma = innovation.variance.sqrt();
 
-        let flagged = innovation.residual.abs() > CLIP * sigma;
+        let flagged = innovation.residual.abs() > CLIP * innovation.sd;
         self.flagged_share += 0.1 * (f64::from(u8::from(flagged)) - self.flagged_share);
         let side = if innovation.residual > 0.0 { 1 } else { -1 };
         self.streak = match flagged {
@@ -280,51 +292,50 @@ impl Channel {
             true => side,
             false => 0,
         };
-        self.note(&innovation, sigma, dt);
+        self.note(&innovation, dt);
 
         if self.streak.abs() >= 2 {
             // A new level, not an outlier: let the filter go there. The slope keeps its own variance, so that
             // the jump is not read as a trend.
             predicted.p[(0, 0)] += innovation.residual * innovation.residual;
             innovation = predicted.innovation(value, r);
-            sigma = innovation.variance.sqrt();
             self.sensitivity.reset();
             self.streak = 0;
         }
-        let residual = innovation.residual.clamp(-CLIP * sigma, CLIP * sigma);
+        let residual = innovation.residual.clamp(-CLIP * innovation.sd, CLIP * innovation.sd);
         self.state = predicted.update(&innovation, residual, r);
         self.samples = self.samples.saturating_add(1);
 
         if !flagged || self.flagged_share > 0.25 {
-            self.learn(&innovation, residual, dt, gain, limits);
+            self.learn(&innovation, residual, (dt, gain), r_floor, limits);
         } else {
             self.sensitivity.reset();
         }
     }
 
     /// The innovation as the picture and the monitor see it: before it is clipped or its variance opened.
-    fn note(&mut self, innovation: &Innovation, sigma: f64, dt: f64) {
+    fn note(&mut self, innovation: &Innovation, dt: f64) {
         let nis = innovation.nis();
-        self.last = Last { nis, standardised: innovation.residual / sigma };
+        self.last = Last { nis, standardised: innovation.residual * innovation.per_sd() };
         if self.samples >= WARM {
             self.monitor.push(nis, dt);
         }
     }
 
-    fn learn(&mut self, innovation: &Innovation, residual: f64, dt: f64, rate: f64, limits: &Limits) {
-        let process = self.motion.covariance(dt) * self.process_noise();
-        let noise = [(Matrix2::zeros(), self.r), (process, 0.0)];
-        let step = self.sensitivity.step(innovation, residual, dt, noise, rate);
-        let floor = self.r_floor(limits);
+    fn learn(
+        &mut self,
+        innovation: &Innovation,
+        residual: f64,
+        (dt, rate): (f64, f64),
+        floor: f64,
+        limits: &Limits,
+    ) {
+        let process = self.motion.covariance(dt) * self.process;
+        let step = self.sensitivity.step(innovation, residual, dt, (self.r, &process), rate);
         let ceiling = (10.0 * self.scale).max(1e-9);
         self.r = (self.r * growth(step[0])).clamp(floor, (ceiling * ceiling).max(floor));
         let (low, high) = self.process_bounds(limits);
         self.process = (self.process * growth(step[1])).clamp(low, high);
-    }
-
-    fn now(&self, at: Timestamp) -> Option<State> {
-        let gap = seconds(self.at?, at).clamp(0.0, LONGEST_GAP);
-        Some(self.state.predict(gap, self.motion, self.process_noise()))
     }
 
     /// Level at the last sample and its standard deviation, in the signal's unit.
@@ -343,8 +354,9 @@ impl Channel {
     /// `anomaly` is 0: that takes the signal's own distribution, see [`super::surprise`].
     #[must_use]
     pub fn estimate(&self, at: Timestamp, horizon: f64) -> Option<Estimate> {
-        let now = self.now(at)?;
-        let ahead = now.predict(horizon.clamp(0.0, LONGEST_GAP), self.motion, self.process_noise());
+        let gap = seconds(self.at?, at).clamp(0.0, LONGEST_GAP);
+        let now = if gap > 0.0 { self.state.predict(gap, self.motion, self.process) } else { self.state };
+        let ahead = now.predict(horizon.clamp(0.0, LONGEST_GAP), self.motion, self.process);
         Some(Estimate {
             level: now.x[0],
             slope: now.x[1],

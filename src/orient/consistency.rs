@@ -56,7 +56,7 @@ impl Monitor {
             self.count += 1;
             self.band = band(self.count);
         }
-        let above = self.count >= ENOUGH && self.mean() > self.band.1;
+        let above = self.count >= ENOUGH && self.sum > self.band.1 * self.count as f64;
         self.seconds_above = if above { self.seconds_above + dt.max(0.0) } else { 0.0 };
     }
 

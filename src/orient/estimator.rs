@@ -34,11 +34,41 @@ struct Watched {
     surprise: Box<Surprise>,
 }
 
+impl Watched {
+    fn estimate(&self, at: Timestamp, horizon: f64) -> Option<Estimate> {
+        let estimate = self.channel.estimate(at, horizon)?;
+        Some(Estimate { anomaly: self.surprise.anomaly(), ..estimate })
+    }
+}
+
 impl Default for Watched {
     fn default() -> Self {
         Self { channel: Channel::new(Motion::Trend), surprise: Box::default() }
     }
 }
+
+/// What is kept of all signals: the documented ones at hand, any other by its name.
+#[derive(Clone, Debug, Default)]
+struct Watching {
+    known: [Option<Box<Watched>>; Known::ALL.len()],
+    own: BTreeMap<SignalName, Watched>,
+}
+
+impl Watching {
+    fn of(&mut self, name: &SignalName) -> &mut Watched {
+        match name.known() {
+            Some(known) => self.known[known as usize].get_or_insert_default(),
+            None => self.own.entry(name.clone()).or_default(),
+        }
+    }
+
+    fn channel(&self, known: Known) -> Option<&Channel> {
+        self.known[known as usize].as_ref().map(|watched| &watched.channel)
+    }
+}
+
+/// The documented signals' estimates.
+type Estimates = [Option<Estimate>; Known::ALL.len()];
 
 /// The standardised innovations of this turn's new samples, in the places of the joint vector.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,15 +79,15 @@ struct New {
 }
 
 impl New {
-    fn contains(&self, name: &SignalName) -> bool {
-        place(name).is_some_and(|i| self.z[i].is_some())
+    fn contains(&self, known: Known) -> bool {
+        place(known).is_some_and(|i| self.z[i].is_some())
     }
 }
 
 /// Estimators of one workload.
 #[derive(Clone, Debug, Default)]
 pub struct Estimator {
-    watched: BTreeMap<SignalName, Watched>,
+    watched: Watching,
     demand: Demand,
     joint: Joint,
     comparer: Comparer,
@@ -80,8 +110,9 @@ impl Estimator {
         let ready = workload.map_or(0, |w| w.ready);
         let fresh = Fresh::of(readings);
         let omega = omega_of(&fresh, settings);
+        let omega_sample = omega.map(|(omega, at)| (omega.value, at));
 
-        let new = self.filter(readings, &fresh, omega.map(|(o, at)| (o.value, at)), settings);
+        let new = self.filter(readings, &fresh, omega_sample, settings);
         let joint_anomaly = self.joint.observe(new.warm);
 
         if workload.is_some() {
@@ -94,16 +125,21 @@ impl Estimator {
         let load = load_of(&fresh, ready);
         self.comparer.observe(
             workload,
-            |judged| judged_of(judged, &fresh, settings),
+            |judged| match judged {
+                Judged::Latency => fresh[Known::Latency].sample,
+                Judged::Errors => fresh[Known::Errors].sample,
+                Judged::Omega => omega_sample,
+            },
             &observed.evidence.by_revision,
             |judged, hash| judged_of(judged, &Fresh::of(observed.evidence.by_revision.get(hash)?), settings),
             load,
             settings,
         );
 
-        let signals = self.estimates(&fresh, observed.at, horizon);
-        let capacity = workload.and_then(|_| self.capacity(&fresh, observed.at, horizon, &signals, settings));
-        let surge = self.surge(&fresh, ready, &signals, settings);
+        let estimates = self.estimates(&fresh, observed.at, horizon);
+        let capacity =
+            workload.and_then(|_| self.capacity(&fresh, observed.at, horizon, &estimates, settings));
+        let surge = self.surge(&fresh, ready, &estimates, settings);
         Picture {
             consistency: self.consistency(settings),
             joint_anomaly,
@@ -115,7 +151,7 @@ impl Estimator {
             surge,
             horizon_seconds: horizon,
             comparisons: self.comparer.comparisons(observed.at, &load, settings),
-            signals,
+            signals: self.shown(&estimates, &fresh, observed.at, horizon),
         }
     }
 
@@ -135,11 +171,12 @@ impl Estimator {
             .filter_map(|(name, reading)| Some((name, reading.fresh()?)))
             .chain(computed.map(|sample| (&SignalName::OMEGA, sample)));
         for (name, (value, at)) in samples {
-            let limits = limits(name, value, throughput, settings);
-            let Watched { channel, surprise } = self.watched.entry(name.clone()).or_default();
+            let known = name.known();
+            let limits = limits(known, value, throughput, settings);
+            let Watched { channel, surprise } = self.watched.of(name);
             let Some(z) = channel.observe(value, at, &limits) else { continue };
             surprise.observe(value);
-            if let Some(i) = place(name) {
+            if let Some(i) = known.and_then(place) {
                 new.z[i] = Some(z);
                 new.warm[i] = (channel.samples() > WARM).then_some(z);
             }
@@ -149,22 +186,22 @@ impl Estimator {
 
     /// Feeds the filters of demand. A sample that its signal's own filter has seen before is not new here.
     fn size(&mut self, fresh: &Fresh<'_>, new: &New, fresh_pods: Option<u32>, settings: &Settings) {
-        let sample = |name: &SignalName| fresh.sample(name).filter(|_| new.contains(name));
-        let cpu = sample(&SignalName::CPU);
+        let sample = |known: Known| fresh[known].sample.filter(|_| new.contains(known));
+        let cpu = sample(Known::Cpu);
         if let Some((cpu, at)) = cpu {
-            let limits = limits(&SignalName::CPU, cpu, None, settings);
+            let limits = limits(Some(Known::Cpu), cpu, None, settings);
             self.demand.utilisation(cpu, at, fresh_pods, &limits);
         }
-        if let Some((rate, at)) = sample(&SignalName::THROUGHPUT) {
-            let limits = limits(&SignalName::THROUGHPUT, rate, None, settings);
-            if let Some(Watched { channel, .. }) = self.watched.get(&SignalName::THROUGHPUT) {
+        if let Some((rate, at)) = sample(Known::Throughput) {
+            let limits = limits(Some(Known::Throughput), rate, None, settings);
+            if let Some(channel) = self.watched.channel(Known::Throughput) {
                 self.demand.arrive(rate, at, channel, &limits);
             }
             let work = Work {
                 at,
                 rate,
                 failed: fresh[Known::Errors].value(),
-                p95_ms: sample(&SignalName::LATENCY).map(|(p95, _)| p95),
+                p95_ms: sample(Known::Latency).map(|(p95, _)| p95),
                 cpu: cpu.map(|(cpu, _)| cpu),
             };
             self.demand.service(&work, settings);
@@ -175,24 +212,42 @@ impl Estimator {
         &mut self,
         fresh: &Fresh<'_>,
         ready: i32,
-        signals: &BTreeMap<SignalName, Estimate>,
+        estimates: &Estimates,
         settings: &Settings,
     ) -> Option<Surge> {
         let rate = fresh[Known::Throughput].sample?;
         let chance = libm::sqrt(demand::poisson_variance(rate.0, settings.interval_seconds));
-        let sd = signals.get(&SignalName::THROUGHPUT)?.forecast_sd.max(chance);
+        let sd = estimates[Known::Throughput as usize].as_ref()?.forecast_sd.max(chance);
         let (latency, errors) = (fresh[Known::Latency].value(), fresh[Known::Errors].value());
         self.carried.observe(&surge::Turn { rate, sd, ready, latency, errors }, settings)
     }
 
-    /// What is shown: each named signal that has had a sample (and Ω where it is computed).
-    fn estimates(&self, fresh: &Fresh<'_>, at: Timestamp, horizon: f64) -> BTreeMap<SignalName, Estimate> {
+    /// Of each documented signal that is named and has had a sample (and Ω where it is computed).
+    fn estimates(&self, fresh: &Fresh<'_>, at: Timestamp, horizon: f64) -> Estimates {
         let computed = fresh[Known::Psi].named && fresh[Known::Cvar].named;
+        Known::ALL.map(|known| {
+            let asked = fresh[known].named || (computed && known == Known::Omega);
+            self.watched.known[known as usize].as_ref().filter(|_| asked)?.estimate(at, horizon)
+        })
+    }
+
+    /// What is shown: those, and the owner's own signals.
+    fn shown(
+        &self,
+        estimates: &Estimates,
+        fresh: &Fresh<'_>,
+        at: Timestamp,
+        horizon: f64,
+    ) -> BTreeMap<SignalName, Estimate> {
         let mut shown = BTreeMap::new();
-        for (name, Watched { channel, surprise }) in &self.watched {
-            let asked = fresh.named(name) || (computed && *name == SignalName::OMEGA);
-            if let Some(estimate) = channel.estimate(at, horizon).filter(|_| asked) {
-                shown.insert(name.clone(), Estimate { anomaly: surprise.anomaly(), ..estimate });
+        for (known, estimate) in Known::ALL.into_iter().zip(estimates) {
+            if let Some(estimate) = estimate {
+                shown.insert(known.into(), *estimate);
+            }
+        }
+        for (name, watched) in self.watched.own.iter().filter(|(name, _)| fresh.named(name)) {
+            if let Some(estimate) = watched.estimate(at, horizon) {
+                shown.insert(name.clone(), estimate);
             }
         }
         shown
@@ -203,28 +258,31 @@ impl Estimator {
         fresh: &Fresh<'_>,
         at: Timestamp,
         horizon: f64,
-        signals: &BTreeMap<SignalName, Estimate>,
+        estimates: &Estimates,
         settings: &Settings,
     ) -> Option<super::capacity::Capacity> {
-        let latency = fresh[Known::Latency].sample.and_then(|(reading, at)| {
-            Some(Latency { reading, level: signals.get(&SignalName::LATENCY)?.level, at })
+        let of = |known: Known| fresh[known].sample.zip(estimates[known as usize].as_ref());
+        let latency = of(Known::Latency).map(|((reading, at), estimate)| Latency {
+            reading,
+            level: estimate.level,
+            at,
         });
-        let arrivals = fresh[Known::Throughput].sample.and_then(|_| signals.get(&SignalName::THROUGHPUT));
+        let arrivals = of(Known::Throughput).map(|(_, estimate)| estimate);
         self.demand.capacity(at, horizon, fresh[Known::Cpu].sample.is_some(), arrivals, latency, settings)
     }
 
     /// Consistency of the filters that decisions rest on: total demand, throughput where it sizes, β's trend;
     /// of the others where none of these has had a sample. A signal that no rule uses spoils nothing.
     fn consistency(&self, settings: &Settings) -> Consistency {
-        let of = |name: &SignalName| self.watched.get(name).map(|watched| &watched.channel);
-        let throughput = of(&SignalName::THROUGHPUT).filter(|_| settings.latency_target_ms.is_some());
-        let resting = [Some(self.demand.total()), throughput, of(&SignalName::BETA)];
+        let of = |known: Known| self.watched.channel(known);
+        let throughput = of(Known::Throughput).filter(|_| settings.latency_target_ms.is_some());
+        let resting = [Some(self.demand.total()), throughput, of(Known::Beta)];
         let mut resting = resting.into_iter().flatten().filter(|c| c.at().is_some()).peekable();
         if resting.peek().is_some() {
             return consistency::together(resting.map(Channel::monitor));
         }
-        let placed = self.watched.iter().filter(|(name, _)| place(name).is_some());
-        consistency::together(placed.map(|(_, watched)| watched.channel.monitor()))
+        let placed = Known::ALL.into_iter().filter(|known| place(*known).is_some());
+        consistency::together(placed.filter_map(of).map(Channel::monitor))
     }
 }
 
@@ -232,7 +290,8 @@ impl Estimator {
 /// does not stand in for one that the owner asked to be read.
 fn omega_of(fresh: &Fresh<'_>, settings: &Settings) -> Option<(OmegaEstimate, Timestamp)> {
     let read = fresh[Known::Omega].sample;
-    if read.is_none() && fresh[Known::Omega].named {
+    if read.is_none() && (fresh[Known::Omega].named || !fresh[Known::Psi].named || !fresh[Known::Cvar].named)
+    {
         return None;
     }
     let parts = fresh[Known::Psi].sample.zip(fresh[Known::Cvar].sample);
@@ -268,11 +327,11 @@ fn load_of(fresh: &Fresh<'_>, ready: i32) -> Load {
 
 /// Bounds of a signal's noises. Counts have at least Poisson variance: a rate λ over a window w has λ/w, a share p
 /// of λw requests p(1−p)/(λw), with p no smaller than one in all.
-fn limits(name: &SignalName, value: f64, throughput: Option<f64>, settings: &Settings) -> Limits {
+fn limits(known: Option<Known>, value: f64, throughput: Option<f64>, settings: &Settings) -> Limits {
     let interval = settings.interval_seconds;
-    let r_floor = if *name == SignalName::THROUGHPUT {
+    let r_floor = if known == Some(Known::Throughput) {
         demand::poisson_variance(value, interval)
-    } else if let (true, Some(rate)) = (*name == SignalName::ERRORS, throughput) {
+    } else if let (Some(Known::Errors), Some(rate)) = (known, throughput) {
         // λw = λ²/(λ/w)
         let variance = demand::poisson_variance(rate, interval);
         let requests = if variance > 0.0 { (rate * rate / variance).max(1.0) } else { 1.0 };

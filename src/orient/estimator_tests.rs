@@ -166,7 +166,11 @@ fn what_is_not_fresh_is_not_seen() {
     assert_eq!(picture.capacity, None);
     assert_eq!((picture.omega, picture.psi, picture.cvar, picture.theta), (None, None, None, None));
     for (name, estimate) in &picture.signals {
-        assert_eq!(Some(estimate.samples), before.watched.get(name).map(|w| w.channel.samples()), "{name}");
+        assert_eq!(
+            Some(estimate.samples),
+            before.watched.clone().of(name).channel.samples().into(),
+            "{name}"
+        );
     }
     // and a NaN that calls itself fresh
     let values = [("cpu", f64::NAN), ("latency", f64::INFINITY), ("omega", f64::NAN)];
@@ -236,7 +240,8 @@ fn side_by_side_through_the_door() {
 
 #[test]
 fn counts_have_the_variance_of_counts() {
-    let of = |name: SignalName, value, throughput| limits(&name, value, throughput, &settings()).r_floor;
+    let of =
+        |name: SignalName, value, throughput| limits(name.known(), value, throughput, &settings()).r_floor;
     assert!((of(SignalName::THROUGHPUT, 60.0, None) - 2.0).abs() < 1e-12, "60/s over 30 s");
     // 5 % of 1800 requests
     assert!((of(SignalName::ERRORS, 0.05, Some(60.0)) - 0.05 * 0.95 / 1800.0).abs() < 1e-12);

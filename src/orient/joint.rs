@@ -6,12 +6,10 @@
 //! ```
 //!
 //! Cpu and latency that rise together as they always do are less surprising than either would be alone; latency
-//! that rises while cpu falls is more. A signal without a sample drops out: its row is the identity's.
-
-use nalgebra::{SMatrix, SVector};
+//! that rises while cpu falls is more. A signal without a sample drops out.
 
 use super::special::surprise_chi_squared;
-use crate::observe::reading::SignalName;
+use crate::observe::reading::Known;
 
 /// Ω, Ψ, β, cpu, latency and throughput.
 pub const SIGNALS: usize = 6;
@@ -24,68 +22,92 @@ const SHRINK: f64 = 0.05;
 const CLIP: f64 = 3.0;
 
 /// The place of a signal in the joint vector.
-#[must_use]
-pub fn place(name: &SignalName) -> Option<usize> {
-    const NAMES: [SignalName; SIGNALS] = [
-        SignalName::OMEGA,
-        SignalName::PSI,
-        SignalName::BETA,
-        SignalName::CPU,
-        SignalName::LATENCY,
-        SignalName::THROUGHPUT,
-    ];
-    NAMES.iter().position(|n| n == name)
+pub(super) fn place(known: Known) -> Option<usize> {
+    const PLACED: [Known; SIGNALS] =
+        [Known::Omega, Known::Psi, Known::Beta, Known::Cpu, Known::Latency, Known::Throughput];
+    PLACED.iter().position(|placed| *placed == known)
 }
 
 /// The learned correlation of the innovations.
 #[derive(Clone, Debug)]
 pub struct Joint {
-    moments: SMatrix<f64, SIGNALS, SIGNALS>,
+    /// Of each signal with itself and with those before it.
+    moments: [[f64; SIGNALS]; SIGNALS],
     last: Option<f64>,
 }
 
 impl Default for Joint {
     fn default() -> Self {
-        Self { moments: SMatrix::identity(), last: None }
+        let moments = std::array::from_fn(|i| std::array::from_fn(|j| f64::from(u8::from(i == j))));
+        Self { moments, last: None }
     }
+}
+
+/// A signal with a new sample.
+#[derive(Clone, Copy, Default)]
+struct New {
+    place: usize,
+    z: f64,
+    /// 1/√ of its own moment.
+    per_root: f64,
 }
 
 impl Joint {
     /// Takes in the turn's standardised innovations (`None`: no new sample, or not warm) and gives the joint
     /// surprise −log₁₀ p, 0…300; the last one where fewer than two signals are new.
     pub fn observe(&mut self, z: [Option<f64>; SIGNALS]) -> Option<f64> {
-        let present = z.iter().flatten().count();
-        if present < 2 {
+        let (mut all, mut count) = ([New::default(); SIGNALS], 0);
+        for (place, z) in z.into_iter().enumerate() {
+            if let Some(z) = z.filter(|z| z.is_finite()) {
+                // Beyond 1e6 σ the surprise is at its limit anyway, and squares stay finite.
+                let z = z.clamp(-1e6, 1e6);
+                all[count] = New { place, z, per_root: 1.0 / self.moments[place][place].sqrt() };
+                count += 1;
+            }
+        }
+        let new = &all[..count];
+        if new.len() < 2 {
             return self.last;
         }
-        // Beyond 1e6 σ the surprise is at its limit anyway, and squares stay finite.
-        let z = z.map(|v| v.filter(|v| v.is_finite()).map(|v| v.clamp(-1e6, 1e6)));
-        let vector = SVector::<f64, SIGNALS>::from_fn(|i, _| z[i].unwrap_or(0.0));
-        // The decomposition reads what is on the diagonal and below.
-        let correlation = SMatrix::<f64, SIGNALS, SIGNALS>::from_fn(|i, j| {
-            if i == j {
-                1.0
-            } else if i > j && z[i].is_some() && z[j].is_some() {
-                let norm = (self.moments[(i, i)] * self.moments[(j, j)]).sqrt();
-                (1.0 - SHRINK) * (self.moments[(i, j)] / norm).clamp(-1.0, 1.0)
-            } else {
-                0.0
-            }
-        });
-        if let Some(cholesky) = correlation.cholesky() {
-            let d2 = vector.dot(&cholesky.solve(&vector));
-            self.last = Some(surprise_chi_squared(d2, present as u32));
+        if let Some(d2) = self.distance(new) {
+            self.last = Some(surprise_chi_squared(d2, new.len() as u32));
         }
-        for i in 0..SIGNALS {
-            for j in 0..SIGNALS {
-                if let (Some(a), Some(b)) = (z[i], z[j]) {
-                    let product = a.clamp(-CLIP, CLIP) * b.clamp(-CLIP, CLIP);
-                    self.moments[(i, j)] += (1.0 - LAMBDA) * (product - self.moments[(i, j)]);
-                }
+        for (i, a) in new.iter().enumerate() {
+            for b in &new[..=i] {
+                let product = a.z.clamp(-CLIP, CLIP) * b.z.clamp(-CLIP, CLIP);
+                let moment = &mut self.moments[a.place][b.place];
+                *moment += (1.0 - LAMBDA) * (product - *moment);
             }
-            self.moments[(i, i)] = self.moments[(i, i)].max(0.05);
+            let own = &mut self.moments[a.place][a.place];
+            *own = own.max(0.05);
         }
         self.last
+    }
+
+    /// d² = |L⁻¹z|² with C = `LLᵀ` (Cholesky), each row solved for as soon as it stands; `None` where C is not positive
+    /// definite.
+    fn distance(&self, new: &[New]) -> Option<f64> {
+        let (mut rows, mut solved, mut d2) = ([[0.0; SIGNALS]; SIGNALS], [0.0; SIGNALS], 0.0);
+        for (i, a) in new.iter().enumerate() {
+            let (mut row, mut own, mut left) = ([0.0; SIGNALS], 1.0, a.z);
+            for (j, b) in new[..i].iter().enumerate() {
+                let correlation = self.moments[a.place][b.place] * (a.per_root * b.per_root);
+                let shrunk = (1.0 - SHRINK) * correlation.clamp(-1.0, 1.0);
+                let before: f64 = row[..j].iter().zip(&rows[j]).map(|(a, b)| a * b).sum();
+                // The diagonal holds 1/Lⱼⱼ.
+                row[j] = (shrunk - before) * rows[j][j];
+                own -= row[j] * row[j];
+                left -= row[j] * solved[j];
+            }
+            if own.is_nan() || own <= 0.0 {
+                return None;
+            }
+            row[i] = 1.0 / own.sqrt();
+            solved[i] = left * row[i];
+            d2 += solved[i] * solved[i];
+            rows[i] = row;
+        }
+        Some(d2)
     }
 }
 
@@ -99,9 +121,9 @@ mod tests {
 
     #[test]
     fn places() {
-        assert_eq!(place(&SignalName::OMEGA), Some(0));
-        assert_eq!(place(&SignalName::new("throughput")), Some(5));
-        assert_eq!(place(&SignalName::ERRORS), None);
+        assert_eq!(place(Known::Omega), Some(0));
+        assert_eq!(place(Known::Throughput), Some(5));
+        assert_eq!(place(Known::Errors), None);
     }
 
     #[test]
@@ -124,6 +146,31 @@ mod tests {
         let together = joint.clone().observe(pair(3.0, 3.0)).unwrap();
         let apart = joint.observe(pair(3.0, -3.0)).unwrap();
         assert!(apart > together + 3.0, "{apart} {together}");
+    }
+
+    #[test]
+    fn the_distance_is_that_of_the_inverse() {
+        let mut joint = Joint::default();
+        for i in 0..300_u32 {
+            let v = |k: u32| libm::sin(f64::from(i * (k + 2)) * 0.7) + 0.4 * libm::sin(f64::from(i));
+            joint.observe(std::array::from_fn(|k| (i % 7 != 3 || k != 2).then(|| v(k as u32))));
+        }
+        for absent in 0..=SIGNALS {
+            let z: [Option<f64>; SIGNALS] =
+                std::array::from_fn(|k| (k != absent).then_some(1.5 - 0.7 * k as f64));
+            let moment = |i: usize, j: usize| joint.moments[i.max(j)][i.min(j)];
+            let correlation =
+                nalgebra::SMatrix::<f64, SIGNALS, SIGNALS>::from_fn(|i, j| match (i == j, z[i].and(z[j])) {
+                    (true, _) => 1.0,
+                    (false, None) => 0.0,
+                    (false, Some(_)) => (1.0 - SHRINK) * moment(i, j) / (moment(i, i) * moment(j, j)).sqrt(),
+                });
+            let vector = nalgebra::SVector::<f64, SIGNALS>::from_fn(|i, _| z[i].unwrap_or(0.0));
+            let d2 = vector.dot(&(correlation.try_inverse().unwrap() * vector));
+            let expected = surprise_chi_squared(d2, z.iter().flatten().count() as u32);
+            let found = joint.clone().observe(z).unwrap();
+            assert!((found / expected - 1.0).abs() < 1e-12, "{absent}: {found} {expected}");
+        }
     }
 
     #[test]

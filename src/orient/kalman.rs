@@ -38,12 +38,12 @@ impl Motion {
 }
 
 /// F·x over `dt` seconds.
-pub(super) fn moved(x: Vector2<f64>, dt: f64) -> Vector2<f64> {
+fn moved(x: Vector2<f64>, dt: f64) -> Vector2<f64> {
     Vector2::new(x[0] + dt * x[1], x[1])
 }
 
 /// F·P·Fᵀ over `dt` seconds, without the products by the ones and zeros of F.
-pub(super) fn spread(p: &Matrix2<f64>, dt: f64) -> Matrix2<f64> {
+fn spread(p: &Matrix2<f64>, dt: f64) -> Matrix2<f64> {
     let (a, b) = (p[(0, 0)] + dt * p[(1, 0)], p[(0, 1)] + dt * p[(1, 1)]);
     Matrix2::new(a + b * dt, b, p[(1, 0)] + p[(1, 1)] * dt, p[(1, 1)])
 }
@@ -64,6 +64,8 @@ pub struct Innovation {
     pub residual: f64,
     /// Its variance S.
     pub variance: f64,
+    /// √S.
+    pub sd: f64,
     /// 1/S.
     pub precision: f64,
     /// The gain on level and slope.
@@ -75,6 +77,12 @@ impl Innovation {
     #[must_use]
     pub fn nis(&self) -> f64 {
         self.residual * self.residual * self.precision
+    }
+
+    /// 1/√S.
+    #[must_use]
+    pub fn per_sd(&self) -> f64 {
+        self.precision * self.sd
     }
 
     /// Contribution to the Gaussian log-likelihood.
@@ -93,6 +101,7 @@ impl State {
 
     /// The state `dt` seconds later, process noise σ² = `process`. A missing sample is this and nothing more.
     #[must_use]
+    #[inline]
     pub fn predict(&self, dt: f64, motion: Motion, process: f64) -> Self {
         let p = spread(&self.p, dt) + motion.covariance(dt) * process;
         Self { x: moved(self.x, dt), p: symmetric(p) }
@@ -100,15 +109,17 @@ impl State {
 
     /// What a sample would tell this (predicted) state, at measurement noise `r`.
     #[must_use]
+    #[inline]
     pub fn innovation(&self, sample: f64, r: f64) -> Innovation {
         let variance = self.p[(0, 0)] + r;
         let precision = 1.0 / variance;
         let gain = Vector2::new(self.p[(0, 0)], self.p[(0, 1)]) * precision;
-        Innovation { residual: sample - self.x[0], variance, precision, gain }
+        Innovation { residual: sample - self.x[0], variance, sd: variance.sqrt(), precision, gain }
     }
 
     /// The state after the sample, in Joseph form `(I−KH)P(I−KH)ᵀ + KRKᵀ`. `residual` may be the clipped one.
     #[must_use]
+    #[inline]
     pub fn update(&self, innovation: &Innovation, residual: f64, r: f64) -> Self {
         let k = innovation.gain;
         // (I − KH)·P·(I − KH)ᵀ + K·R·Kᵀ; 1 − K₀ = R/S, which keeps its digits where K₀ rounds to 1.

@@ -84,7 +84,7 @@ pub struct Picture {
 }
 
 /// Filtered state of one signal.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Estimate {
     /// Level now, in the signal's unit.

@@ -11,6 +11,9 @@ pub(super) const LARGEST: f64 = 1024.0;
 /// [`p95_over_mean`] of 1.
 const P95_OVER_MEAN: f64 = 2.781_128_780_707_709;
 
+/// Its logarithm.
+pub(super) const LN_P95_OVER_MEAN: f64 = 1.022_856_881_517_939;
+
 /// [`waits`] where everybody waits: ln 20.
 pub(super) const ALL_WAIT: f64 = 2.995_732_273_553_991;
 
@@ -50,18 +53,13 @@ fn inverse_loss(mut inverse: f64, from: u32, to: u32, a: f64) -> f64 {
     inverse
 }
 
-/// The same from no server on, two at a time: each step waits for the one before, and what it multiplies with does not.
-fn inverse_loss_by_twos(to: u32, a: f64) -> f64 {
-    let per = 1.0 / a;
-    let (mut inverse, odd) = (1.0, to % 2);
-    if odd == 1 {
-        inverse += per;
-    }
-    let mut next = f64::from(odd + 2) * per;
-    for _ in 0..to / 2 {
-        let before = next - per;
-        inverse = (1.0 + next) + (next * before) * inverse;
-        next += 2.0 * per;
+/// The same from no server on, four at a time: each step waits for the one before, and what it multiplies with does not.
+fn inverse_loss_by_fours(to: u32, a: f64) -> f64 {
+    let (per, first) = (1.0 / a, to % 4);
+    let mut inverse = inverse_loss(1.0, 0, first, a);
+    for step in 0..to / 4 {
+        let [n1, n2, n3, n4] = [1, 2, 3, 4].map(|i| f64::from(first + 4 * step + i) * per);
+        inverse = (1.0 + n4 * (1.0 + n3 * (1.0 + n2))) + ((n4 * n3) * (n2 * n1)) * inverse;
     }
     inverse
 }
@@ -83,6 +81,14 @@ fn waits(wait: f64) -> f64 {
     }
 }
 
+/// Whether `spare` is at least `variability` times [`waits`]. Mostly told by 2(x−1)/(x+1) ≤ ln x ≤ (x−1)/√x, x ≥ 1, which
+/// cost less than a logarithm.
+fn outlasts(spare: f64, variability: f64, wait: f64) -> bool {
+    let x = (wait / 0.05).max(1.0);
+    let above = variability * (x - 1.0);
+    spare * x.sqrt() >= above || (spare * (x + 1.0) >= 2.0 * above && spare >= variability * waits(wait))
+}
+
 /// [`waits`] at offered load `a` and its slope there, by one pass of the recursion.
 ///
 /// With I = 1/B, dI/da = −(I·(c/a − 1) + 1) (Erlang's B differentiated), and C = 1/(I(1−ρ) + ρ).
@@ -91,7 +97,7 @@ pub(super) fn waits_and_slope(servers: f64, a: f64) -> (f64, f64) {
     if a >= c {
         return (ALL_WAIT, 0.0);
     }
-    let (inverse, idle) = (inverse_loss_by_twos(c as u32, a), 1.0 - a / c);
+    let (inverse, idle) = (inverse_loss_by_fours(c as u32, a), 1.0 - a / c);
     let below = inverse * idle + (1.0 - idle);
     if below >= 1.0 / 0.05 {
         return (0.0, 0.0);
@@ -208,7 +214,7 @@ impl Replica {
         let spare = slack * (c - a);
         slack > 0.0
             && a < c
-            && (self.whoever_waits(spare) || spare > self.variability * waits(erlang_c(c, a)))
+            && (self.whoever_waits(spare) || outlasts(spare, self.variability, erlang_c(c, a)))
     }
 
     /// Whether the target is kept even if everybody waits: then nobody needs to know how many do.
@@ -242,7 +248,9 @@ impl Replica {
         }
         let (a, slack) = (rate.max(0.0) * self.service, self.slack(target));
         let (mut inverse, mut before) = (1.0, 0);
-        for n in 1..max {
+        // Of fewer servers than the load, none keeps up; rounding adds less than one to a count of them.
+        let first = ((a - 1.0).min(LARGEST) / self.slots).max(1.0) as i32;
+        for n in first..max {
             let c = self.servers(f64::from(n));
             if c > LARGEST {
                 let base = f64::from(n - 1).max(1.0);
@@ -252,7 +260,7 @@ impl Replica {
             inverse = inverse_loss(inverse, before, c as u32, a);
             before = c as u32;
             let spare = slack * (c - a);
-            let kept = || spare >= self.variability * waits(waiting(inverse, c, a));
+            let kept = || outlasts(spare, self.variability, waiting(inverse, c, a));
             if a < c && (self.whoever_waits(spare) || kept()) {
                 return n;
             }
@@ -274,6 +282,19 @@ mod tests {
     #[test]
     fn the_usual_spread_is_worked_out_beforehand_to_the_last_bit() {
         assert_eq!(P95_OVER_MEAN.to_bits(), p95_over_mean(1.0).to_bits(), "{:?}", p95_over_mean(1.0));
+        let ln = libm::log(P95_OVER_MEAN);
+        assert_eq!(LN_P95_OVER_MEAN.to_bits(), ln.to_bits(), "{ln:?}");
+    }
+
+    #[test]
+    fn the_bounds_of_the_wait_change_no_answer() {
+        for i in 0..=4000 {
+            let wait = f64::from(i) / 4000.0;
+            for share in [0.0, 0.3, 0.9, 0.999, 1.0, 1.001, 1.1, 3.0] {
+                let spare = share * 1.7 * waits(wait);
+                assert_eq!(outlasts(spare, 1.7, wait), spare >= 1.7 * waits(wait), "{wait} {share}");
+            }
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ const SLOWEST: usize = LEVELS - 1;
 /// Shortest and longest period, in windows: three minutes and an hour of the shortest window.
 const SHORTEST: usize = 6;
 const LONGEST: usize = 120;
+const PERIODS: usize = LONGEST - SHORTEST + 1;
 /// Windows that are looked ahead at most.
 const LEADS: usize = 16;
 /// What is kept: the longest period, as far back as it was scored.
@@ -70,7 +71,8 @@ pub struct Rhythm {
     off: [f64; 2 * RING],
     /// Mean squared errors.
     level_errors: [f64; LEVELS],
-    period_errors: [f64; LONGEST + 1],
+    /// Of the longest period first: they lie as what was off so long ago does.
+    period_errors: [f64; PERIODS],
     /// Means for 1, 2, … windows ahead.
     ahead: [f64; LEADS],
     /// What was said `lead` windows ahead at each of the last windows, the errors of that, and how many there were.
@@ -93,7 +95,7 @@ impl Default for Rhythm {
             noise: 0.0,
             off: [0.0; 2 * RING],
             level_errors: [0.0; LEVELS],
-            period_errors: [0.0; LONGEST + 1],
+            period_errors: [0.0; PERIODS],
             ahead: [0.0; LEADS],
             said: [f64::NAN; LEADS + 1],
             error: 0.0,
@@ -204,15 +206,14 @@ impl Rhythm {
         let last = LONGEST.min(made);
         let first = SHORTEST.max(self.lead);
         if first <= last {
-            // One period ago is the last of them.
             let ago = &self.off[self.count % RING + RING - last..=self.count % RING + RING - first];
-            let errors = self.period_errors[first..=last].iter_mut().zip(ago.iter().rev());
+            let errors = self.period_errors[LONGEST - last..=LONGEST - first].iter_mut().zip(ago);
             let slowest = levels[SLOWEST];
             // The longest period has the fewest errors: once it is past the mean's memory, all are, and none needs a division.
             if gain(made - last + 1) <= MEMORY {
                 errors.for_each(|(error, off)| learn(error, value - (slowest + off), MEMORY));
             } else {
-                for (period, (error, off)) in (first..).zip(errors) {
+                for (period, (error, off)) in (first..=last).rev().zip(errors) {
                     learn(error, value - (slowest + off), gain(made - period + 1));
                 }
             }
@@ -231,7 +232,8 @@ impl Rhythm {
         // A period counts once it has come back: it was scored for as long as it is.
         let first = SHORTEST.max(self.lead);
         let last = LONGEST.min(self.count.saturating_sub(self.lead + 1) / 2);
-        let periods = self.period_errors.get(first..=last).unwrap_or_default();
+        let last = last.max(first - 1);
+        let periods = &self.period_errors[LONGEST - last..LONGEST + 1 - first];
         let level = lanes::smallest(&self.level_errors).min(self.rise_error);
         let best = level.min(lanes::smallest(periods)).max(self.noise);
         let counts = |error: f64| error < HOPELESS * best;
@@ -249,19 +251,21 @@ impl Rhythm {
             level += w * now;
             slope = w * rise;
         }
-        for (period, error) in (first..).zip(periods).filter(|(_, error)| counts(**error)) {
-            let w = weight(*error);
+        for (shorter, error) in periods.iter().enumerate().filter(|(_, error)| counts(**error)) {
+            let (period, w) = (last - shorter, weight(*error));
             sum += w;
             level += w * self.levels[SLOWEST];
             // The window that is one lead on came a period ago.
-            let next = self.count % RING + RING - period;
-            if let Some(came) = self.off.get(next..next + LEADS).filter(|_| period >= LEADS) {
-                off.iter_mut().zip(came).for_each(|(off, came)| *off += w * came);
-                continue;
-            }
-            for (lead, off) in (0_usize..).zip(&mut off) {
+            let came = &self.off[self.count % RING + RING - period..];
+            match came.first_chunk::<LEADS>() {
+                Some(came) if period >= LEADS => {
+                    off.iter_mut().zip(came).for_each(|(off, came)| *off += w * came);
+                }
                 // The last time that has been, where a lead is longer than the period.
-                *off += w * self.off[next + lead % period];
+                _ => {
+                    let came = came[..period].iter().cycle();
+                    off.iter_mut().zip(came).for_each(|(off, came)| *off += w * came);
+                }
             }
         }
         for (lead, (ahead, off)) in (1_u8..).zip(self.ahead.iter_mut().zip(off)) {

@@ -13,7 +13,7 @@
 //! one request keeps a replica busy. The median of what is left of the p95 without the wait is what an answer takes
 //! that waits for nothing.
 
-use super::queue::{ALL_WAIT, Replica, waits_and_slope};
+use super::queue::{ALL_WAIT, LN_P95_OVER_MEAN, Replica, waits_and_slope};
 
 /// Slots tried.
 const SLOTS: [f64; 6] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
@@ -72,6 +72,8 @@ impl Moments {
 struct Law {
     /// Of the time that one request keeps a replica busy, s.
     ln_service: Moments,
+    /// Its typical value, s.
+    service: f64,
     /// Median of the p95 less the wait, s, with the samples behind it.
     ln_base: f64,
     bases: u32,
@@ -93,6 +95,7 @@ impl Law {
         self.samples = self.samples.saturating_add(1);
         let gain = MEMORY.max(1.0 / f64::from(self.samples));
         self.ln_service.push(libm::log(cpu * f64::from(ready) / served), gain);
+        self.service = libm::exp(self.ln_service.mean);
         let replica = self.replica();
         let wait = replica.wait_p95(f64::from(ready), served);
         if let Some(p95) = p95.filter(|p95| p95 - wait >= replica.service) {
@@ -106,7 +109,7 @@ impl Law {
     }
 
     fn replica(&self) -> Replica {
-        Replica::lognormal(libm::exp(self.ln_service.mean), 1.0, 1.0)
+        Replica::lognormal(self.service, 1.0, 1.0)
     }
 
     fn identified(&self) -> Option<Replica> {
@@ -139,17 +142,15 @@ impl Service {
         self.samples = self.samples.saturating_add(1);
         let gain = MEMORY.max(1.0 / f64::from(self.samples));
         let own = Replica::lognormal(1.0, 1.0, 1.0).base;
-        let (mut idle, mut last) = (false, (f64::NAN, f64::NAN));
+        let (ln_p95, mut idle) = (libm::log(p95), false);
         for (fit, slots) in self.fits.iter_mut().zip(SLOTS) {
             let servers = f64::from(ready) * slots;
             let load = load_behind(rate * p95, servers, own, &mut idle);
             // Once nobody waits the answer stays, and a logarithm costs more than the rest.
-            if last.0.to_bits() != load.to_bits() {
-                last = (load, libm::log(load / rate));
-            }
-            fit.push(last.1, load / servers, gain);
+            let ln_service = if idle { ln_p95 - LN_P95_OVER_MEAN } else { libm::log(load / rate) };
+            fit.push(ln_service, load / servers, gain);
         }
-        self.flat.push(libm::log(p95), 0.0, gain);
+        self.flat.push(ln_p95, 0.0, gain);
     }
 
     /// Takes in one sample with cpu: answers a second, p95 in ms where there is one, ready replicas, mean

@@ -27,7 +27,7 @@ use super::lanes;
 use super::special::MAX_SURPRISE;
 
 /// Samples before a surprise is stated.
-const WARM: f64 = 20.0;
+const WARM: u32 = 20;
 /// Samples in the short mean.
 const NEAR: usize = 16;
 /// Largest order statistics kept of an innovation.
@@ -39,7 +39,7 @@ const SHARE: f64 = 0.1;
 /// Smallest gain of the long-run level.
 const GAIN: f64 = 0.0005;
 /// Samples after which half of the past is forgotten.
-const MEMORY: f64 = 16_384.0;
+const MEMORY: u32 = 16_384;
 /// Surprise above which a cluster begins, −log₁₀ p.
 const CLUSTER: f64 = 2.5;
 /// Longest and shortest memory for a cluster, samples; between them a twentieth of the past.
@@ -117,11 +117,12 @@ impl Surprise {
         // Only where unit or distance over- or underflows.
         let x = if x.is_finite() { x } else { 0.0 };
 
-        self.samples = (self.samples + 1.0).min(MEMORY);
+        self.samples = (self.samples + 1.0).min(f64::from(MEMORY));
         self.level += (x - self.level) * (1.0 / self.samples).max(GAIN);
         self.near[self.seen % NEAR] = x;
         let filled = (self.seen + 1).min(NEAR);
-        let mean = lanes::sum(&self.near[..filled]) / filled as f64;
+        // What is not filled yet is 0.
+        let mean = lanes::sum(&self.near) / filled as f64;
         let [alone, together] = &mut self.tails;
         let surprise = alone.observe((x - self.level).abs()).max(together.observe((mean - self.level).abs()));
         self.raw = (surprise - std::f64::consts::LOG10_2).clamp(0.0, MAX_SURPRISE);
@@ -163,13 +164,13 @@ struct Tail {
     /// Whether smaller values have been dropped.
     cut: bool,
     body: [f32; BODY],
-    count: f64,
+    count: u32,
     mean: f64,
 }
 
 impl Tail {
     const fn new() -> Self {
-        Self { top: [0.0; TAIL + 1], kept: 0, cut: false, body: [0.0; BODY], count: 0.0, mean: 0.0 }
+        Self { top: [0.0; TAIL + 1], kept: 0, cut: false, body: [0.0; BODY], count: 0, mean: 0.0 }
     }
 
     /// −log₁₀ P(a magnitude ≥ this one) by what came before; then it belongs to what came before.
@@ -184,23 +185,27 @@ impl Tail {
         // Nine in ten are below all of the tail.
         if self.cut && top.last().is_none_or(|least| f64::from(*least) >= magnitude) {
             let bar = rounded_up(magnitude);
-            let above = self.body.iter().filter(|b| **b >= bar).count();
-            return RANKS[above];
+            // As narrow as what is compared, so that four are counted at a time.
+            let above: u32 = self.body.iter().map(|b| u32::from(*b >= bar)).sum();
+            return RANKS[above as usize];
         }
         let above = top.partition_point(|t| f64::from(*t) >= magnitude);
-        let k = ((self.count * SHARE) as usize).clamp(5, TAIL).min(self.kept.saturating_sub(1));
-        let threshold = f64::from(self.top[k]);
-        let excess = lanes::excess(&self.top[..k], threshold) / k.max(1) as f64;
-        if above >= k || excess <= TIED * self.mean {
-            return libm::log10((self.count + 1.0) / (above as f64 + 1.0));
+        let count = f64::from(self.count);
+        let k = ((count * SHARE) as usize).clamp(5, TAIL).min(self.kept.saturating_sub(1));
+        if above < k {
+            let threshold = f64::from(self.top[k]);
+            let excess = lanes::excess(&self.top[..k], threshold) / k as f64;
+            if excess > TIED * self.mean {
+                let beyond = (magnitude - threshold) / excess;
+                return libm::log10(count / k as f64) + beyond.max(0.0) * std::f64::consts::LOG10_E;
+            }
         }
-        let beyond = (magnitude - threshold) / excess;
-        libm::log10(self.count / k as f64) + beyond.max(0.0) * std::f64::consts::LOG10_E
+        libm::log10((count + 1.0) / (above as f64 + 1.0))
     }
 
     fn learn(&mut self, magnitude: f64) {
-        self.count += 1.0;
-        self.mean += (magnitude - self.mean) / self.count;
+        self.count += 1;
+        self.mean += (magnitude - self.mean) / f64::from(self.count);
         let magnitude = magnitude.min(f64::from(f32::MAX)) as f32;
         let seen = self.count as usize;
         // One in 2ˢ of them is kept.
@@ -221,7 +226,7 @@ impl Tail {
         }
         if self.count >= MEMORY {
             // Every second order statistic of half as many samples: the same distribution.
-            self.count *= 0.5;
+            self.count /= 2;
             self.kept = self.kept.div_ceil(2);
             for i in 0..self.kept {
                 self.top[i] = self.top[2 * i];

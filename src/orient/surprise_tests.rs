@@ -112,7 +112,7 @@ fn the_past_is_forgotten_by_halves() {
     for _ in 0..MEMORY as usize {
         tail.observe(10.0 * dice.uniform());
     }
-    assert!((tail.count - 0.5 * MEMORY).abs() < 1e-9 && tail.kept == 101);
+    assert_eq!((tail.count, tail.kept), (MEMORY / 2, 101));
     assert!(tail.top[..tail.kept].is_sorted_by(|a, b| a >= b));
     let before = tail.surprise(9.95);
     assert!((before + libm::log10(0.005)).abs() < 0.2, "{before}");

@@ -27,7 +27,8 @@ pub(super) struct Tried {
     /// What it waits on, for people.
     pub(super) waiting: Vec<String>,
     pub(super) notices: Vec<Notice>,
-    pub(super) proposal: Option<Proposal>,
+    /// Boxed: most rules propose nothing, and what they say is moved a few times.
+    pub(super) proposal: Option<Box<Proposal>>,
 }
 
 /// A plan with its reasons; no choice is left in it.
@@ -68,7 +69,7 @@ impl Tried {
     /// A proposal made under another rule's row: undoing our own retune where a rollback was asked for.
     pub(super) fn under(rule: Action, proposal: Proposal) -> Self {
         let because = proposal.reasoning.clone();
-        Self { proposal: Some(proposal), ..Self::verdict(rule, Holds::Yes, because) }
+        Self { proposal: Some(Box::new(proposal)), ..Self::verdict(rule, Holds::Yes, because) }
     }
 
     pub(super) fn with(mut self, notice: Notice) -> Self {

@@ -35,13 +35,13 @@ pub(crate) struct Fresh<'a> {
 impl<'a> Fresh<'a> {
     /// One pass over the readings.
     pub(crate) fn of(all: &'a Readings) -> Self {
-        let mut known = [Seen::default(); Known::ALL.len()];
+        let mut fresh = Self { known: [Seen::default(); Known::ALL.len()], all };
         for (name, reading) in all {
             if let Some(place) = name.known() {
-                known[place as usize] = Seen { named: true, sample: reading.believed() };
+                fresh.known[place as usize] = Seen { named: true, sample: reading.believed() };
             }
         }
-        Self { known, all }
+        fresh
     }
 
     /// Whether anybody named the signal.
