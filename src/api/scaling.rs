@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 pub use behavior::{Behavior, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy};
 pub use status::{
-    CurrentMetrics, ForecastStatus, LastDecision, MatVerseScalingStatus, ProposalStatus, RetuneSearchStatus,
-    RetuneStatus, RollbackStatus,
+    CurrentMetrics, ForecastStatus, LastDecision, LessonsStatus, MatVerseScalingStatus, ProposalStatus,
+    RetuneSearchStatus, RetuneStatus, RollbackStatus, TooFewStatus,
 };
 
 use super::rules::{CONFIG_NAME, OBJECT_NAME, not_yet, rules};

@@ -1,12 +1,16 @@
-//! What must survive a restart lives in status: cooldown, rollbacks, revisions known bad or good, a retune under trial.
+//! What must survive a restart lives in status: cooldown, rollbacks, revisions known bad or good, a retune under trial, counts
+//! that were too few.
 //!
 //! Status can be edited by whoever may write it, so reading it back fails closed: a value that makes no sense is
 //! replaced by the one that holds us back the longest, and said.
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::scaling::{MatVerseScalingStatus, RetuneSearchStatus, RetuneStatus, RollbackStatus};
-use crate::decide::situation::{Memory, RetuneSlope, RetuneTrial};
+use crate::api::scaling::{
+    LessonsStatus, MatVerseScalingStatus, RetuneSearchStatus, RetuneStatus, RollbackStatus, TooFewStatus,
+};
+use crate::decide::regret::{Regrets, Tested};
+use crate::decide::situation::{Load, Memory, RetuneSlope, RetuneTrial};
 
 /// Rollbacks count for this long.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -46,6 +50,12 @@ pub fn memory_from_status(
         good_templates: status.rollback.good_revisions.iter().map(Into::into).collect(),
         retune_trial: status.retune.as_ref().map(|r| Box::new(trial(r, now, &mut doubts))),
         retune_slopes: slopes(&status.retune_search, &mut doubts),
+        revision: status.lessons.as_ref().map(|lessons| lessons.revision.as_str().into()),
+        regrets: status
+            .lessons
+            .as_ref()
+            .map(|lessons| regrets(lessons, now, &mut doubts))
+            .unwrap_or_default(),
         ..Memory::default()
     };
     Remembered { memory, doubts }
@@ -84,6 +94,21 @@ pub fn memory_to_status(memory: &Memory, now: Timestamp, status: &mut MatVerseSc
             squares: known.squares,
         })
         .collect();
+    let Regrets { too_few, vain_steps, .. } = &memory.regrets;
+    let taught = !too_few.is_empty() || *vain_steps > 0;
+    status.lessons = memory.revision.as_ref().filter(|_| taught).map(|revision| LessonsStatus {
+        revision: revision.to_string(),
+        too_few: too_few
+            .iter()
+            .map(|Tested { at, replicas, load }| TooFewStatus {
+                replicas: *replicas,
+                at: at.to_string(),
+                throughput: load.throughput,
+                work: load.work,
+            })
+            .collect(),
+        vain_retune_steps: *vain_steps,
+    });
 }
 
 fn newest_last<T>(list: &[T], keep: usize) -> &[T] {
@@ -171,6 +196,27 @@ fn slopes(status: &[RetuneSearchStatus], doubts: &mut Vec<String>) -> Vec<Retune
     slopes
 }
 
+/// A lesson without a time was learned now, one without a load is true of any.
+fn regrets(lessons: &LessonsStatus, now: Timestamp, doubts: &mut Vec<String>) -> Regrets {
+    let mut too_few: Vec<Tested> = Vec::new();
+    for TooFewStatus { replicas, at, throughput, work } in &lessons.too_few {
+        let since = at.parse::<Timestamp>().ok().filter(|at| *at <= later(now, SKEW));
+        if since.is_none() {
+            doubts.push(format!("status.lessons.tooFew has {at:?}, which is no past time: counted as now"));
+        }
+        let sound = |load: &f64| load.is_finite() && *load >= 0.0;
+        if !throughput.iter().chain(work).all(sound) {
+            doubts.push(format!(
+                "status.lessons.tooFew of {replicas} has a load that is none: true of any load"
+            ));
+        }
+        let load = Load { throughput: throughput.filter(sound), work: work.filter(sound) };
+        too_few.push(Tested { at: since.unwrap_or(now).min(now), replicas: *replicas, load });
+    }
+    too_few.sort_unstable_by_key(|known| known.replicas);
+    Regrets { too_few, vain_steps: lessons.vain_retune_steps, ..Regrets::default() }
+}
+
 fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.saturating_add(by).unwrap_or(now)
 }
@@ -178,6 +224,8 @@ fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::testing::Story;
+    use crate::observe::reading::SignalName;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -185,6 +233,10 @@ mod tests {
 
     fn now() -> Timestamp {
         at("2030-01-02T12:00:00Z")
+    }
+
+    fn tested(since: &str, replicas: i32, throughput: Option<f64>, work: Option<f64>) -> Tested {
+        Tested { at: at(since), replicas, load: Load { throughput, work } }
     }
 
     fn memory() -> Memory {
@@ -204,6 +256,15 @@ mod tests {
                 void: false,
             })),
             retune_slopes: vec![RetuneSlope { key: "workers".into(), slope: -2.0, squares: 5.0 }],
+            revision: Some("5d4f8".into()),
+            regrets: Regrets {
+                too_few: vec![
+                    tested("2030-01-02T11:00:00Z", 3, Some(80.0), None),
+                    tested("2030-01-02T11:30:00.25Z", 5, None, Some(3.75)),
+                ],
+                vain_steps: 7,
+                ..Regrets::default()
+            },
             ..Memory::default()
         }
     }
@@ -237,7 +298,7 @@ mod tests {
         let mut status = MatVerseScalingStatus::default();
         memory_to_status(&memory(), now(), &mut status);
         memory_to_status(&Memory::default(), at("2030-02-01T00:00:00Z"), &mut status);
-        assert_eq!((status.cooldown_until, status.retune), (None, None));
+        assert_eq!((status.cooldown_until, status.retune, status.lessons), (None, None, None));
         assert_eq!(status.rollback.count_today, 0);
         assert_eq!(status.rollback.times, Vec::<String>::new());
         assert_eq!(status.rollback.last_time.as_deref(), Some("2030-01-02T11:00:00Z"));
@@ -273,6 +334,44 @@ mod tests {
         let Remembered { memory: read, doubts } = memory_from_status(&status, 60, now());
         assert_eq!(read.retune_slopes, [RetuneSlope { key: "good".into(), slope: -2.0, squares: 4.0 }]);
         assert_eq!(doubts.len(), 3, "{doubts:?}");
+    }
+
+    #[test]
+    fn a_lesson_outlives_a_restart_and_no_rollout() {
+        let spare = || Story::new().fresh(SignalName::THROUGHPUT, 100.0).needs_for_long(4);
+        let now = spare().s.now;
+        let taught = spare().memory(|m| {
+            let load = Load { throughput: Some(100.0), work: None };
+            m.regrets.too_few = vec![Tested { at: now, replicas: 4, load }];
+        });
+        let mut status = MatVerseScalingStatus::default();
+        memory_to_status(&taught.decide().memory, now, &mut status);
+        let restarted = |revision: &str| {
+            let mut status = status.clone();
+            status.lessons.as_mut().unwrap().revision = revision.into();
+            let read = memory_from_status(&status, 60, now).memory;
+            spare().memory(|m| (m.regrets, m.revision) = (read.regrets, read.revision)).decide()
+        };
+        assert_eq!(taught.decide().why, "TooFewBefore");
+        assert_eq!(restarted(&status.lessons.as_ref().unwrap().revision).why, "TooFewBefore");
+        assert!(restarted("of another rollout").memory.regrets.too_few.is_empty());
+    }
+
+    #[test]
+    fn lessons_that_make_no_sense_hold_back_and_are_said() {
+        let mut status = MatVerseScalingStatus::default();
+        memory_to_status(&memory(), now(), &mut status);
+        let lessons = status.lessons.as_mut().unwrap();
+        lessons.too_few[0].at = "9999-01-01T00:00:00Z".into();
+        lessons.too_few[1].work = Some(f64::NAN);
+        lessons.too_few.swap(0, 1);
+        let Remembered { memory: read, doubts } = memory_from_status(&status, 60, now());
+        let expected = [
+            Tested { at: now(), ..memory().regrets.too_few[0] },
+            Tested { load: Load::default(), ..memory().regrets.too_few[1] },
+        ];
+        assert_eq!(read.regrets.too_few, expected, "the larger count last, as it is looked for");
+        assert_eq!(doubts.len(), 2, "{doubts:?}");
     }
 
     #[test]

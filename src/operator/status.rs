@@ -105,6 +105,7 @@ pub fn scaling_status(previous: &MatVerseScalingStatus, report: &Report) -> MatV
         rollback: previous.rollback.clone(),
         retune: previous.retune.clone(),
         retune_search: previous.retune_search.clone(),
+        lessons: previous.lessons.clone(),
         ledger: previous.ledger.clone(),
         proposal: None,
     };
@@ -253,6 +254,8 @@ fn gist(status: &MatVerseScalingStatus) -> Gist<'_> {
         retune,
         // It moves when a step ends, and so does `retune`.
         retune_search: _,
+        // It moves when the count or a step does, and a restart costs no more than the lesson.
+        lessons: _,
         ledger: _,
         proposal: _,
     } = status;

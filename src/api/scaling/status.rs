@@ -50,6 +50,9 @@ pub struct MatVerseScalingStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["key"]))]
     pub retune_search: Vec<RetuneSearchStatus>,
+    /// What the present revision has taught.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lessons: Option<LessonsStatus>,
     /// An act that waits for a person's approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proposal: Option<ProposalStatus>,
@@ -195,6 +198,39 @@ pub struct RetuneSearchStatus {
     pub slope: f64,
     /// Sum of the squares of all of them; the larger, the smaller the steps.
     pub squares: f64,
+}
+
+/// What one revision has taught; with the next one it is given up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LessonsStatus {
+    /// Its pod-template-hash.
+    #[schemars(length(max = TOKEN_MAX))]
+    pub revision: String,
+    /// Counts that were too few for a load within the last day.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["replicas"]))]
+    pub too_few: Vec<TooFewStatus>,
+    /// Retune steps in a row that were taken back.
+    #[serde(default)]
+    pub vain_retune_steps: u32,
+}
+
+/// A count that was too few.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TooFewStatus {
+    /// The count.
+    pub replicas: i32,
+    /// When it was raised (RFC 3339).
+    #[schemars(length(max = TOKEN_MAX))]
+    pub at: String,
+    /// Requests a second at which it was too few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<f64>,
+    /// Total utilisation at which it was, in replicas' worth, where requests are not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<f64>,
 }
 
 /// An act that waits for approval.
