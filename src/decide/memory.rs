@@ -32,6 +32,13 @@ const MAX_TEMPLATES: usize = 8;
 /// Reverts remembered.
 const MAX_REVERTS: usize = 4;
 
+impl Memory {
+    /// Whether a template is known bad.
+    pub(super) fn known_bad(&self, template: &str) -> bool {
+        self.bad_templates.iter().any(|bad| *bad == template)
+    }
+}
+
 /// What the turn's observation makes of the memory, what it has to say, and the count that it found to be needed: what
 /// comes after it changes nothing that this depends on.
 pub(super) fn seen(turn: &Turn<'_>) -> (Arc<Memory>, Vec<Notice>, Option<Need>) {
@@ -233,7 +240,7 @@ fn calm(m: &mut Memory, turn: &Turn<'_>, well: bool) {
         && w.rollout.last_ready_at.is_some_and(long)
         && w.rollout.complete
         && turn.view(m).troubles_visible()
-        && !m.bad_templates.iter().any(|bad| bad == template)
+        && !m.known_bad(template)
     {
         to_front(&mut m.good_templates, template);
     }

@@ -43,6 +43,7 @@ pub fn memory_from_status(
     now: Timestamp,
 ) -> Remembered {
     let mut doubts = Vec::new();
+    let lessons = status.lessons.as_ref();
     let memory = Memory {
         cooldown_until: cooldown(status, cooldown_seconds, now, &mut doubts),
         rollbacks: rollbacks(&status.rollback, now, &mut doubts),
@@ -50,12 +51,8 @@ pub fn memory_from_status(
         good_templates: status.rollback.good_revisions.iter().map(Into::into).collect(),
         retune_trial: status.retune.as_ref().map(|r| Box::new(trial(r, now, &mut doubts))),
         retune_slopes: slopes(&status.retune_search, &mut doubts),
-        revision: status.lessons.as_ref().map(|lessons| lessons.revision.as_str().into()),
-        regrets: status
-            .lessons
-            .as_ref()
-            .map(|lessons| regrets(lessons, now, &mut doubts))
-            .unwrap_or_default(),
+        revision: lessons.map(|lessons| lessons.revision.as_str().into()),
+        regrets: lessons.map(|lessons| regrets(lessons, now, &mut doubts)).unwrap_or_default(),
         ..Memory::default()
     };
     Remembered { memory, doubts }
@@ -166,16 +163,12 @@ fn rollbacks(status: &RollbackStatus, now: Timestamp, doubts: &mut Vec<String>) 
 
 /// Whether a ScaleUp happened since is not in status, so the comparison is void and the step will be taken back.
 fn trial(status: &RetuneStatus, now: Timestamp, doubts: &mut Vec<String>) -> RetuneTrial {
-    let since = status.since.parse::<Timestamp>().ok().filter(|at| *at <= later(now, SKEW));
-    if since.is_none() {
-        doubts.push(format!("status.retune.since {:?} is no past time: counted as now", status.since));
-    }
     RetuneTrial {
         config_map: status.config_map.clone(),
         key: status.key.clone(),
         before: status.before.clone(),
         trial: status.trial.clone(),
-        since: since.unwrap_or(now),
+        since: past("status.retune.since", &status.since, now, doubts),
         baseline: status.baseline,
         signal: status.signal.clone(),
         void: true,
@@ -200,10 +193,7 @@ fn slopes(status: &[RetuneSearchStatus], doubts: &mut Vec<String>) -> Vec<Retune
 fn regrets(lessons: &LessonsStatus, now: Timestamp, doubts: &mut Vec<String>) -> Regrets {
     let mut too_few: Vec<Tested> = Vec::new();
     for TooFewStatus { replicas, at, throughput, work } in &lessons.too_few {
-        let since = at.parse::<Timestamp>().ok().filter(|at| *at <= later(now, SKEW));
-        if since.is_none() {
-            doubts.push(format!("status.lessons.tooFew has {at:?}, which is no past time: counted as now"));
-        }
+        let at = past("status.lessons.tooFew.at", at, now, doubts).min(now);
         let sound = |load: &f64| load.is_finite() && *load >= 0.0;
         if !throughput.iter().chain(work).all(sound) {
             doubts.push(format!(
@@ -211,10 +201,18 @@ fn regrets(lessons: &LessonsStatus, now: Timestamp, doubts: &mut Vec<String>) ->
             ));
         }
         let load = Load { throughput: throughput.filter(sound), work: work.filter(sound) };
-        too_few.push(Tested { at: since.unwrap_or(now).min(now), replicas: *replicas, load });
+        too_few.push(Tested { at, replicas: *replicas, load });
     }
     too_few.sort_unstable_by_key(|known| known.replicas);
     Regrets { too_few, vain_steps: lessons.vain_retune_steps, ..Regrets::default() }
+}
+
+/// The time that a field gives; now where it is none, or one that is to come.
+fn past(field: &str, text: &str, now: Timestamp, doubts: &mut Vec<String>) -> Timestamp {
+    text.parse::<Timestamp>().ok().filter(|at| *at <= later(now, SKEW)).unwrap_or_else(|| {
+        doubts.push(format!("{field} {text:?} is no past time: counted as now"));
+        now
+    })
 }
 
 fn later(now: Timestamp, by: SignedDuration) -> Timestamp {

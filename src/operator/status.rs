@@ -254,7 +254,7 @@ fn gist(status: &MatVerseScalingStatus) -> Gist<'_> {
         retune,
         // It moves when a step ends, and so does `retune`.
         retune_search: _,
-        // It moves when the count or a step does, and a restart costs no more than the lesson.
+        // They move when the count or a step does.
         lessons: _,
         ledger: _,
         proposal: _,

@@ -107,7 +107,8 @@ impl Sensitivity {
         innovation: &Innovation,
         residual: f64,
         dt: f64,
-        (r, process): (f64, &Matrix2<f64>),
+        r: f64,
+        process: &Matrix2<f64>,
         rate: f64,
     ) -> Both {
         let Innovation { variance, precision: per, gain: k, .. } = *innovation;
@@ -307,7 +308,7 @@ impl Channel {
         self.samples = self.samples.saturating_add(1);
 
         if !flagged || self.flagged_share > 0.25 {
-            self.learn(&innovation, residual, (dt, gain), r_floor, limits);
+            self.learn(&innovation, residual, dt, gain, r_floor, limits);
         } else {
             self.sensitivity.reset();
         }
@@ -326,12 +327,13 @@ impl Channel {
         &mut self,
         innovation: &Innovation,
         residual: f64,
-        (dt, rate): (f64, f64),
+        dt: f64,
+        rate: f64,
         floor: f64,
         limits: &Limits,
     ) {
         let process = self.motion.covariance(dt) * self.process;
-        let step = self.sensitivity.step(innovation, residual, dt, (self.r, &process), rate);
+        let step = self.sensitivity.step(innovation, residual, dt, self.r, &process, rate);
         let ceiling = (10.0 * self.scale).max(1e-9);
         self.r = (self.r * growth(step[0])).clamp(floor, (ceiling * ceiling).max(floor));
         let (low, high) = self.process_bounds(limits);

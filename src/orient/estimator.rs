@@ -125,13 +125,12 @@ impl Estimator {
         let load = load_of(&fresh, ready);
         self.comparer.observe(
             workload,
-            |judged| match judged {
-                Judged::Latency => fresh[Known::Latency].sample,
-                Judged::Errors => fresh[Known::Errors].sample,
-                Judged::Omega => omega_sample,
-            },
+            |judged| judged_of(judged, &fresh, || omega_sample),
             &observed.evidence.by_revision,
-            |judged, hash| judged_of(judged, &Fresh::of(observed.evidence.by_revision.get(hash)?), settings),
+            |judged, hash| {
+                let fresh = Fresh::of(observed.evidence.by_revision.get(hash)?);
+                judged_of(judged, &fresh, || omega_of(&fresh, settings).map(|(o, at)| (o.value, at)))
+            },
             load,
             settings,
         );
@@ -307,11 +306,11 @@ fn omega_of(fresh: &Fresh<'_>, settings: &Settings) -> Option<(OmegaEstimate, Ti
     omega::settle(read.map(|r| r.0), computed.map(|c| c.0)).map(|o| (o, at))
 }
 
-fn judged_of(judged: Judged, fresh: &Fresh<'_>, settings: &Settings) -> Option<Sample> {
+fn judged_of(judged: Judged, fresh: &Fresh<'_>, omega: impl FnOnce() -> Option<Sample>) -> Option<Sample> {
     match judged {
         Judged::Latency => fresh[Known::Latency].sample,
         Judged::Errors => fresh[Known::Errors].sample,
-        Judged::Omega => omega_of(fresh, settings).map(|(o, at)| (o.value, at)),
+        Judged::Omega => omega(),
     }
 }
 

@@ -231,8 +231,7 @@ impl Rhythm {
     fn look_ahead(&mut self, now: f64, rise: f64) {
         // A period counts once it has come back: it was scored for as long as it is.
         let first = SHORTEST.max(self.lead);
-        let last = LONGEST.min(self.count.saturating_sub(self.lead + 1) / 2);
-        let last = last.max(first - 1);
+        let last = LONGEST.min(self.count.saturating_sub(self.lead + 1) / 2).max(first - 1);
         let periods = &self.period_errors[LONGEST - last..LONGEST + 1 - first];
         let level = lanes::smallest(&self.level_errors).min(self.rise_error);
         let best = level.min(lanes::smallest(periods)).max(self.noise);

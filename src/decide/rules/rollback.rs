@@ -323,7 +323,7 @@ fn obstacle(v: &View<'_>, charge: &Charge) -> Option<(Tried, bool)> {
     if let Some(owner) = owner {
         return no(&format!("{owner} owns the rollouts"), bad("another controller owns the rollouts"));
     }
-    if m.bad_templates.iter().any(|bad| *bad == w.current.template) {
+    if m.known_bad(&w.current.template) {
         let why = "this template was reverted before and is not undone automatically twice; \
                    release a changed template";
         return no(why, bad(why));
@@ -377,9 +377,7 @@ fn obstacle(v: &View<'_>, charge: &Charge) -> Option<(Tried, bool)> {
 
 /// The newest revision recorded good, else the newest that is not known bad; never the present template.
 fn target<'a>(v: &View<'a>) -> Option<&'a Revision> {
-    let usable = |r: &&'a Revision| {
-        r.template != v.w.current.template && !v.m.bad_templates.iter().any(|bad| *bad == r.template)
-    };
+    let usable = |r: &&'a Revision| r.template != v.w.current.template && !v.m.known_bad(&r.template);
     let mut all = v.w.previous.iter().filter(usable);
     let newest = all.clone().next();
     all.find(|revision| v.m.good_templates.iter().any(|good| *good == revision.template)).or(newest)
