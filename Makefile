@@ -63,6 +63,9 @@ bench-speed: ## the hot step of the filters, and a turn of orient and decide
 bench-quality: ## every benchmark of decisions; DATA=DIR names the data
 	for name in canary nab faro incidents calibration; do cargo bench --locked --bench $$name -- --data $(or $(DATA),../shared/data); done
 
+bench-scale: image ## cost at 10, 100, 1,000 resources on the test cluster; COUNTS="…"
+	@e2e/scale $(IMAGE) $(COUNTS)
+
 up: ## the test cluster
 	@e2e/cluster up && e2e/prometheus up
 

@@ -56,7 +56,7 @@ start_kube-controller-manager() {
     --service-account-private-key-file="$PKI/service-account.key" --root-ca-file="$PKI/ca.crt" \
     --use-service-account-credentials=true --bind-address=127.0.0.1 --leader-elect=false \
     --cluster-signing-cert-file="$PKI/ca.crt" --cluster-signing-key-file="$PKI/ca.key" \
-    --allocate-node-cidrs=true --cluster-cidr="$POD_CIDR"
+    --allocate-node-cidrs=true --cluster-cidr="$POD_CIDR" --kube-api-qps=200 --kube-api-burst=400
 }
 
 start_kube-scheduler() {

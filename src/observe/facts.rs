@@ -1,17 +1,19 @@
 //! From the API server's objects to the facts of a workload. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Container, KeyToPath, Pod, PodSpec, PodTemplateSpec, Volume, VolumeMount,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::ResourceExt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::revision_set::RevisionSet;
 use super::workload::{Revision, Rollout, Tunable, Workload};
 use crate::api::scaling::Retune;
 
@@ -32,7 +34,7 @@ pub struct Sources<'a> {
     /// The Deployment.
     pub deployment: &'a Deployment,
     /// Its ReplicaSets.
-    pub replica_sets: &'a [ReplicaSet],
+    pub replica_sets: &'a [Arc<RevisionSet>],
     /// Its pods, where they were read.
     pub pods: Option<&'a [Pod]>,
     /// Other scalers that name it.
@@ -127,14 +129,13 @@ fn revisions(sources: &Sources<'_>) -> Vec<Revision> {
         .replica_sets
         .iter()
         .filter_map(|rs| {
-            let template = rs.spec.as_ref()?.template.as_ref()?;
             Some(Revision {
                 replica_set: rs.name_any(),
                 pod_template_hash: rs.labels().get(POD_TEMPLATE_HASH)?.clone(),
-                template: identity(template),
+                template: rs.template.clone()?,
                 number: rs.annotations().get(REVISION)?.parse().ok()?,
                 started_at: rs.metadata.creation_timestamp.as_ref()?.0,
-                ready: rs.status.as_ref().and_then(|s| s.ready_replicas).unwrap_or(0),
+                ready: rs.ready,
             })
         })
         .collect();
@@ -153,6 +154,9 @@ fn revisions(sources: &Sources<'_>) -> Vec<Revision> {
     all
 }
 
+/// Fields of a Deployment, as field managers name them, that [`workload`] asks after.
+pub const TEMPLATE_FIELDS: [&str; 1] = ["/f:spec/f:template"];
+
 /// When the template was last written: by `managedFields`, and not later than the rollout's own last progress.
 ///
 /// An entry's time moves with anything its manager writes, so our own, which also hold the count, are left out.
@@ -165,7 +169,7 @@ fn template_written(deployment: &Deployment) -> Option<Timestamp> {
         .iter()
         .filter(|f| f.manager.as_deref() != Some(crate::observe::MANAGER))
         .filter(|f| f.subresource.as_deref().unwrap_or_default().is_empty())
-        .filter(|f| f.fields_v1.as_ref().is_some_and(|v| v.0.pointer("/f:spec/f:template").is_some()))
+        .filter(|f| writes(f, &TEMPLATE_FIELDS))
         .filter_map(|f| f.time.as_ref().map(|t| t.0))
         .max();
     match (written, progress) {
@@ -279,7 +283,7 @@ fn ready_at(pod: &Pod) -> Option<Timestamp> {
 ///
 /// Readiness that was lost and came back also moves the time of the condition: what took longer than a rollout may
 /// is no start.
-fn start_seconds(pods: &[Pod], deployment: &Deployment, replica_sets: &[ReplicaSet]) -> Option<f64> {
+fn start_seconds(pods: &[Pod], deployment: &Deployment, replica_sets: &[Arc<RevisionSet>]) -> Option<f64> {
     let longest = deployment.spec.as_ref().and_then(|s| s.progress_deadline_seconds).unwrap_or(600);
     let ours = |p: &&Pod| {
         let hash = p.labels().get(POD_TEMPLATE_HASH);
@@ -382,6 +386,14 @@ fn from_environment(container: &Container) -> BTreeSet<String> {
     whole.chain(single).collect()
 }
 
+/// Fields of a ConfigMap that [`changed_by_others`] asks after.
+pub const DATA_FIELDS: [&str; 2] = ["/f:data", "/f:binaryData"];
+
+/// Whether a field manager has written one of `fields`.
+fn writes(manager: &ManagedFieldsEntry, fields: &[&str]) -> bool {
+    manager.fields_v1.as_ref().is_some_and(|v| fields.iter().any(|path| v.0.pointer(path).is_some()))
+}
+
 /// When `data` (or `binaryData`) of an object was last written by anybody but `ours`.
 #[must_use]
 pub fn changed_by_others(meta: &ObjectMeta, ours: &str) -> Option<Timestamp> {
@@ -389,11 +401,7 @@ pub fn changed_by_others(meta: &ObjectMeta, ours: &str) -> Option<Timestamp> {
         .iter()
         .flatten()
         .filter(|f| f.manager.as_deref() != Some(ours))
-        .filter(|f| {
-            f.fields_v1
-                .as_ref()
-                .is_some_and(|v| v.0.get("f:data").or_else(|| v.0.get("f:binaryData")).is_some())
-        })
+        .filter(|f| writes(f, &DATA_FIELDS))
         .filter_map(|f| f.time.as_ref().map(|t| t.0))
         .max()
 }

@@ -22,15 +22,16 @@ fn deployment(image: &str) -> Deployment {
     .unwrap()
 }
 
-fn replica_set(hash: &str, number: i64, image: &str, created: &str, ready: i32) -> ReplicaSet {
+fn replica_set(hash: &str, number: i64, image: &str, created: &str, ready: i32) -> Arc<RevisionSet> {
     let mut template = template(image);
     template["metadata"]["labels"]["pod-template-hash"] = json!(hash);
-    serde_json::from_value(json!({
+    let set: RevisionSet = serde_json::from_value(json!({
         "metadata": {"name": format!("web-{hash}"), "labels": {"pod-template-hash": hash}, "creationTimestamp": created,
             "annotations": {"deployment.kubernetes.io/revision": number.to_string()}},
         "spec": {"selector": {}, "template": template}, "status": {"replicas": ready, "readyReplicas": ready}
     }))
-    .unwrap()
+    .unwrap();
+    Arc::new(set)
 }
 
 fn pod(hash: &str, status: &Value) -> Pod {
@@ -41,14 +42,14 @@ fn pod(hash: &str, status: &Value) -> Pod {
     .unwrap()
 }
 
-fn sets() -> Vec<ReplicaSet> {
+fn sets() -> Vec<Arc<RevisionSet>> {
     vec![
         replica_set("old", 1, "web:1", "2026-01-01T00:00:00Z", 0),
         replica_set("new", 2, "web:2", "2026-01-01T00:30:00Z", 2),
     ]
 }
 
-fn facts(deployment: &Deployment, sets: &[ReplicaSet], pods: Option<&[Pod]>) -> Workload {
+fn facts(deployment: &Deployment, sets: &[Arc<RevisionSet>], pods: Option<&[Pod]>) -> Workload {
     workload(&Sources {
         deployment,
         replica_sets: sets,
@@ -94,7 +95,7 @@ fn a_revision_that_is_used_again_starts_when_its_template_was_written_and_our_co
     d.metadata.managed_fields = serde_json::from_value(json!([written, ours])).unwrap();
     assert_eq!(facts(&d, &sets(), None).current.started_at, "2026-01-01T00:30:00Z".parse().unwrap());
     let mut sets = sets();
-    sets[1].annotations_mut().insert(REUSED.into(), "1".into());
+    Arc::make_mut(&mut sets[1]).annotations_mut().insert(REUSED.into(), "1".into());
     assert_eq!(facts(&d, &sets, None).current.started_at, "2026-01-01T00:55:00Z".parse().unwrap());
 }
 

@@ -10,6 +10,7 @@ pub mod facts;
 pub mod profiles;
 pub mod promql;
 pub mod reading;
+pub mod revision_set;
 pub mod sample;
 mod sharing;
 pub mod signals;

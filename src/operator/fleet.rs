@@ -101,28 +101,43 @@ pub(super) fn gate_of(world: &World, namespace: &str, name: &str) -> Option<Arc<
     world.stores.of(namespace)?.gates.get(&ObjectRef::new(name).within(namespace))
 }
 
+/// What the loop of one resource remembers.
+enum Life {
+    Scaling(Box<turn::Life>),
+    Gate(Box<gate::Life>),
+}
+
+impl Life {
+    fn new(key: &Change) -> Self {
+        match key {
+            Change::Scaling(..) => Self::Scaling(Box::default()),
+            Change::Gate(..) => Self::Gate(Box::default()),
+        }
+    }
+
+    async fn turn(&mut self, world: &World, key: &Change) -> Option<Duration> {
+        let (Change::Scaling(namespace, name) | Change::Gate(namespace, name)) = key;
+        match self {
+            Self::Scaling(life) => turn::run(world, namespace, name, life).await,
+            Self::Gate(life) => gate::run(world, namespace, name, life).await,
+        }
+    }
+}
+
 /// The loop of one resource: a turn, a rest, a turn, until the resource is gone.
 async fn live(world: Arc<World>, key: Change, wake: Arc<Notify>, mut stop: watch::Receiver<bool>) -> Change {
-    let mut scaling_life = turn::Life::default();
-    let mut gate_life = gate::Life::default();
+    let mut life = Life::new(&key);
     while !*stop.borrow() {
         let rest = {
             let Ok(_permit) = world.turns.acquire().await else { break };
-            let one = async {
-                match &key {
-                    Change::Scaling(namespace, name) => {
-                        turn::run(&world, namespace, name, &mut scaling_life).await
-                    }
-                    Change::Gate(namespace, name) => gate::run(&world, namespace, name, &mut gate_life).await,
-                }
-            };
+            // Boxed, so that its room is there while it runs and not all the time.
+            let one = Box::pin(life.turn(&world, &key));
             match tokio::time::timeout(TURN, AssertUnwindSafe(one).catch_unwind()).await {
                 Ok(Ok(rest)) => rest,
                 Ok(Err(_)) => {
                     tracing::error!(?key, "a turn panicked; the resource starts afresh");
                     world.telemetry.reconcile_error("panic");
-                    scaling_life = turn::Life::default();
-                    gate_life = gate::Life::default();
+                    life = Life::new(&key);
                     Some(Duration::from_secs(15))
                 }
                 Err(_) => {

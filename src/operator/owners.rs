@@ -3,14 +3,22 @@
 //! Their types are nobody's dependency: each is watched as it comes, and only the reference is read. A kind that is
 //! not installed answers 404, which settles it until the watch asks again.
 
-use futures::StreamExt;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind};
-use kube::runtime::reflector::store::{Store, Writer};
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use super::groups::{Group, Groups};
+use super::slim::slim;
+
+/// How long a kind that cannot be listed is let be. The watch's own patience starts anew with each try of a list.
+const REST: Duration = Duration::from_secs(30);
 
 /// A kind that may own a Deployment's count or template, and where it names the Deployment.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +67,14 @@ impl Foreign {
         ApiResource::from_gvk_with_plural(&gvk, self.plural)
     }
 
+    /// The Deployments that `object` may lay claim to.
+    fn groups(self, object: &DynamicObject) -> Vec<Group> {
+        let name = object.data.pointer(self.reference).and_then(|reference| reference["name"].as_str());
+        let namespace = object.namespace().unwrap_or_default();
+        let names = name.map(|name| [name.to_owned(), format!("{name}-primary")]);
+        names.into_iter().flatten().map(|name| Group::Target(namespace.clone(), name)).collect()
+    }
+
     /// Whether `object` lays claim to the Deployment `name`.
     fn claims(self, object: &DynamicObject, name: &str) -> bool {
         let text = |pointer: &str| object.data.pointer(pointer).and_then(Value::as_str);
@@ -81,7 +97,7 @@ impl Foreign {
 /// The watches of one scope.
 #[derive(Clone)]
 pub struct Owners {
-    watches: Vec<(Foreign, Store<DynamicObject>, watch::Receiver<bool>)>,
+    watches: Vec<(Foreign, Groups<DynamicObject>, watch::Receiver<bool>)>,
 }
 
 impl Owners {
@@ -99,11 +115,15 @@ impl Owners {
                 Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
                 None => Api::all_with(client.clone(), &resource),
             };
-            let writer = Writer::new(resource);
-            let store = writer.as_reader();
+            let writer = Writer::new(resource.clone());
+            let found = Groups::new(writer.as_reader(), resource, move |object| kind.groups(object));
             let (settle, settled) = watch::channel(false);
-            tasks.spawn(drive(kind, watcher(api, config.clone()).default_backoff().reflect(writer), settle));
-            (kind, store, settled)
+            let events = watcher(api, config.clone()).default_backoff();
+            let note = found.clone();
+            let events =
+                events.modify(|object| slim(&mut object.metadata, &[])).inspect_ok(move |e| note.note(e));
+            tasks.spawn(drive(kind, events.reflect(writer), settle));
+            (kind, found, settled)
         });
         Self { watches: watches.into() }
     }
@@ -119,11 +139,11 @@ impl Owners {
     #[must_use]
     pub fn of(&self, namespace: &str, deployment: &str) -> Vec<String> {
         let mut all: Vec<String> = Vec::new();
-        for (kind, store, _) in &self.watches {
-            let here = store.state_filter(|object| {
-                object.namespace().as_deref() == Some(namespace) && kind.claims(object, deployment)
-            });
-            all.extend(here.iter().map(|object| format!("{}/{}", kind.name, object.name_any())));
+        let target = Group::Target(namespace.to_owned(), deployment.to_owned());
+        for (kind, found, _) in &self.watches {
+            let here = found.of(&target);
+            let here = here.iter().filter(|object| kind.claims(object, deployment));
+            all.extend(here.map(|object| format!("{}/{}", kind.name, object.name_any())));
         }
         all.sort_unstable();
         all
@@ -144,6 +164,7 @@ async fn drive(
             Ok(_) => {}
             Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.code == 404 => {
                 settle.send_replace(true);
+                tokio::time::sleep(REST).await;
             }
             Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.code == 403 => {
                 let plural = kind.plural;
@@ -152,6 +173,7 @@ async fn drive(
                     "may not be listed: a Deployment of theirs is not recognised; give the operator the chart's roles"
                 );
                 settle.send_replace(true);
+                tokio::time::sleep(REST).await;
             }
             Err(error) => tracing::warn!(%error, kind = kind.name, "a watch failed; it is tried again"),
         }

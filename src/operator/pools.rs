@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 
+use super::groups::Group;
 use super::world::World;
 use crate::api::scaling::Enforcement;
 use crate::decide::pool::{Budget, Division, present};
@@ -48,7 +49,7 @@ impl Pools {
 fn members(world: &World, name: &str, pool: &Budget) -> BTreeMap<Key, i32> {
     let mut found = BTreeMap::new();
     for scope in world.stores.scopes() {
-        for resource in scope.scalings.state() {
+        for resource in scope.claims.of(&Group::Pool(name.to_owned())) {
             let Ok(resource) = &resource.0 else { continue };
             let namespace = resource.namespace().unwrap_or_default();
             if resource.spec.pool.as_deref() != Some(name) || !pool.takes(&namespace) {

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, ListParams};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 
+use super::groups::Group;
 use super::turn::TurnError;
 use super::world::World;
 use crate::api::scaling::{ConfigMapRef, Parameter, Retune};
@@ -17,6 +18,7 @@ use crate::api::{MatVerseScaling, OmegaGate};
 use crate::decide::situation::RetuneTrial;
 use crate::ledger::attestation;
 use crate::observe::facts;
+use crate::observe::revision_set::RevisionSet;
 use crate::observe::workload::Workload;
 
 /// Longest wait for one read.
@@ -128,12 +130,8 @@ pub async fn facts_from(
 ) -> Result<Workload, TurnError> {
     let (namespace, name) = (&deployment.namespace().unwrap_or_default(), &deployment.name_any());
     let uid = deployment.uid().unwrap_or_default();
-    let replica_sets: Vec<ReplicaSet> = scope
-        .replica_sets
-        .state_filter(|rs| rs.namespace().as_ref() == Some(namespace) && owned_by(rs, &uid))
-        .iter()
-        .map(|rs| (**rs).clone())
-        .collect();
+    let mut replica_sets = scope.owned.of(&Group::Owner(uid.clone()));
+    replica_sets.retain(|rs| rs.metadata.namespace.as_ref() == Some(namespace) && owned_by(rs, &uid));
     let pods = if facts::pods_matter(deployment) || known.start_seconds.is_none() {
         let api: Api<Pod> = Api::namespaced(world.client.clone(), namespace);
         let selector = facts::pod_selector(deployment);
@@ -167,14 +165,14 @@ pub async fn facts_from(
 
 /// Whether the Deployment of that uid controls a ReplicaSet.
 #[must_use]
-pub fn owned_by(replica_set: &ReplicaSet, uid: &str) -> bool {
+pub fn owned_by(replica_set: &RevisionSet, uid: &str) -> bool {
     replica_set.owner_references().iter().any(|o| o.uid == uid && o.controller == Some(true))
 }
 
 fn other_scalers(scope: &super::stores::Scope, namespace: &str, name: &str) -> Vec<String> {
     let hpas = scope
         .hpas
-        .state_filter(|h| h.namespace().as_deref() == Some(namespace))
+        .of(&Group::Target(namespace.to_owned(), name.to_owned()))
         .iter()
         .filter(|h| {
             h.spec
@@ -192,12 +190,9 @@ fn config_changed_at(
     namespace: &str,
     deployment: &Deployment,
 ) -> Option<Timestamp> {
-    let named = facts::referenced_config_maps(deployment);
-    scope
-        .config_maps
-        .state_filter(|c| c.metadata.namespace.as_deref() == Some(namespace))
+    facts::referenced_config_maps(deployment)
         .iter()
-        .filter(|c| named.contains(&c.name_any()))
+        .filter_map(|name| scope.config_maps.get(&ObjectRef::new(name).within(namespace)))
         .filter_map(|c| facts::changed_by_others(&c.metadata, crate::act::MANAGER))
         .max()
 }
@@ -232,11 +227,8 @@ pub fn league_on(world: &World, namespace: &str, deployment: &str) -> Option<Str
         let stage = gate.status.as_ref().and_then(|s| s.league.as_ref()).map(|l| l.stage.as_str());
         names && gate.metadata.deletion_timestamp.is_none() && stage.is_some_and(crate::decide::league::runs)
     };
-    let gates = scope.gates.state();
-    let here = gates
-        .iter()
-        .filter_map(|g| g.0.as_ref().ok())
-        .filter(|g| g.namespace().as_deref() == Some(namespace));
+    let gates = scope.leagues.of(&Group::Target(namespace.to_owned(), deployment.to_owned()));
+    let here = gates.iter().filter_map(|g| g.0.as_ref().ok());
     here.filter(running).map(ResourceExt::name_any).min()
 }
 
@@ -248,11 +240,11 @@ pub fn older_claim(world: &World, resource: &MatVerseScaling) -> Option<String> 
     world
         .stores
         .of(&namespace)?
-        .scalings
-        .state()
+        .claims
+        .of(&Group::Target(namespace.clone(), resource.spec.target_ref.name.clone()))
         .iter()
         .filter_map(|s| s.0.as_ref().ok())
-        .filter(|m| m.namespace().as_deref() == Some(&namespace) && m.uid() != resource.uid())
+        .filter(|m| m.metadata.uid != resource.metadata.uid)
         .filter(|m| {
             m.spec.target_ref.name == resource.spec.target_ref.name && m.metadata.deletion_timestamp.is_none()
         })

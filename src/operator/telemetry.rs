@@ -151,6 +151,7 @@ pub struct Telemetry {
     clock: Clock,
     decisions: Family<DecisionLabels, Counter>,
     acts: Family<ActLabels, Counter>,
+    delays: Histogram,
     phases: Family<PhaseLabel, Histogram>,
     turns: Histogram,
     errors: Family<KindLabel, Counter>,
@@ -173,6 +174,12 @@ impl Telemetry {
         registry.register("decisions", "Decisions made, one a turn", decisions.clone());
         let acts = Family::<ActLabels, Counter>::default();
         registry.register("actions_executed", "Acts tried, by what came of them", acts.clone());
+        let delays = Histogram::new(BUCKETS);
+        registry.register(
+            "act_delay_seconds",
+            "From the start of a turn to the answer to its act",
+            delays.clone(),
+        );
         let phases = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> Histogram);
         registry.register("phase_duration_seconds", "Duration of one phase of a turn", phases.clone());
         let turns = Histogram::new(BUCKETS);
@@ -208,6 +215,7 @@ impl Telemetry {
             clock,
             decisions,
             acts,
+            delays,
             phases,
             turns,
             errors,
@@ -226,8 +234,9 @@ impl Telemetry {
             .inc();
     }
 
-    /// An act was tried; `result` is [`crate::ledger::Outcome::as_str`].
-    pub fn executed(&self, action: Action, result: &'static str) {
+    /// An act was tried; `result` is [`crate::ledger::Outcome::as_str`], `delay` the time since its turn began.
+    pub fn executed(&self, action: Action, result: &'static str, delay: Duration) {
+        self.delays.observe(delay.as_secs_f64());
         self.acts.get_or_create(&ActLabels { action: action.as_str(), result }).inc();
     }
 

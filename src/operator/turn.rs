@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::clock::Monotonic;
 use super::farewell;
 use super::fleet;
 use super::report;
@@ -29,6 +30,8 @@ use crate::orient::Estimator;
 pub struct Life {
     /// uid of the resource this life belongs to: a recreated one starts afresh.
     uid: Option<String>,
+    /// Start of the turn.
+    began: Monotonic,
     estimator: Estimator,
     warm: bool,
     pub(super) memory: Memory,
@@ -93,11 +96,11 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
         life.uid = resource.uid();
         life.memory = recall(world, resource);
     }
+    life.began = world.clock.monotonic();
     if resource.metadata.deletion_timestamp.is_some() {
         return farewell::turn(world, resource, life).await;
     }
     let rest = Duration::from_secs(resource.spec.interval_seconds.into());
-    let began = world.clock.monotonic();
     match once(world, resource, life).await {
         Ok(()) => {}
         Err(TurnError::Invalid(all)) => report::invalid(world, resource, &all, life).await,
@@ -106,7 +109,7 @@ pub async fn run(world: &World, namespace: &str, name: &str, life: &mut Life) ->
             tracing::warn!(%namespace, %name, %error, "the turn ended early");
         }
     }
-    let took = world.clock.monotonic().since(began);
+    let took = world.clock.monotonic().since(life.began);
     world.telemetry.turn(took);
     Some(rest.saturating_sub(took).max(Duration::from_millis(50)))
 }
@@ -337,7 +340,8 @@ pub(super) async fn carry_out(
     let (action, plan) = (decision.action, decision.plan.clone());
     let intended = world.telemetry.timed(Phase::Ledger, ledger.intend(situation, decision, now())).await?;
     let acted = world.telemetry.timed(Phase::Act, act::act(&world.client, intended, &now)).await;
-    world.telemetry.executed(action, acted.outcome().as_str());
+    let delay = world.clock.monotonic().since(life.began);
+    world.telemetry.executed(action, acted.outcome().as_str(), delay);
     let recorded = world.telemetry.timed(Phase::Ledger, conclude(&ledger, acted)).await?;
     if let Some(Outcome::Applied { .. }) = recorded.outcome() {
         tell_step(world, resource, &plan);

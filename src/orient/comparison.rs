@@ -13,13 +13,15 @@
 //! resets it, and samples are told apart by their own times, so replayed history gives the same answer.
 //! The window before begins at the rollout before, so a bad revision that was reverted sets no baseline.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
 use super::adapt::seconds;
 use super::local::{COARSE_SECONDS, LOOKS, Past, looked_at};
 use super::paired::{Margin, Paired};
+pub use super::samples::Load;
+use super::samples::{Kept, Sample};
 use super::sequential::Sequential;
 use super::settings::Settings;
 use super::special::upper_quantile;
@@ -29,8 +31,6 @@ use crate::observe::workload::Workload;
 
 /// Samples of the window before a rollout.
 const WINDOW: usize = 200;
-/// Samples kept: the window and what came since, should the rollout be noticed late.
-const KEPT: usize = 400;
 /// A window below this is no baseline.
 const SMALLEST_BASELINE: usize = 10;
 /// Share of the baseline's samples that "worse" must exceed.
@@ -107,27 +107,6 @@ impl Judged {
             Self::Omega => value < settings.omega_below,
         }
     }
-}
-
-/// What the workload carried when a sample was taken, per ready replica.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Load {
-    /// Requests a second.
-    pub throughput: Option<f64>,
-    /// Utilisation of the cpu request.
-    pub cpu: Option<f64>,
-    /// Whether one of the two is named at all: if so and it is not fresh, nobody can say.
-    pub named: bool,
-    /// Requests a second of the whole workload.
-    pub arrivals: Option<f64>,
-}
-
-/// One sample of a judged signal.
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    at: Timestamp,
-    value: f64,
-    load: Load,
 }
 
 /// A run of bad samples.
@@ -230,7 +209,7 @@ fn spacing(samples: &[Sample]) -> f64 {
 /// Comparison of one signal since one rollout.
 #[derive(Clone, Debug, Default)]
 struct Track {
-    samples: VecDeque<Sample>,
+    samples: Kept,
     window: Option<Window>,
     before: Sequential,
     beside: Option<Paired>,
@@ -250,7 +229,7 @@ struct Track {
 #[derive(Clone, Debug, Default)]
 pub struct Comparer {
     key: Option<(String, Timestamp)>,
-    tracks: BTreeMap<Judged, Track>,
+    tracks: [Option<Box<Track>>; Judged::ALL.len()],
 }
 
 /// A judged value and the time of its sample.
@@ -276,10 +255,10 @@ impl Comparer {
         }
         for judged in Judged::ALL {
             let fresh = value(judged);
-            if fresh.is_none() && !self.tracks.contains_key(&judged) && by_revision.is_empty() {
+            if fresh.is_none() && self.tracks[judged as usize].is_none() && by_revision.is_empty() {
                 continue;
             }
-            let track = self.tracks.entry(judged).or_default();
+            let track = self.tracks[judged as usize].get_or_insert_default();
             if let (Some(_), Some(workload)) = (rolled, workload) {
                 track.restart(workload, judged, settings);
             }
@@ -302,10 +281,11 @@ impl Comparer {
         if self.key.is_none() {
             return Vec::new();
         }
-        let looked_at = self.tracks.values().filter(|track| track.window.is_some()).count();
-        self.tracks
-            .iter()
-            .filter_map(|(judged, track)| track.comparison(*judged, at, load, settings))
+        let looked_at = self.tracks.iter().flatten().filter(|track| track.window.is_some()).count();
+        Judged::ALL
+            .into_iter()
+            .zip(&self.tracks)
+            .filter_map(|(judged, track)| track.as_ref()?.comparison(judged, at, load, settings))
             .map(|mut comparison| {
                 if let Some(said) = &mut comparison.one_sided {
                     said.p = (said.p * looked_at as f64).min(1.0);
@@ -333,31 +313,24 @@ impl Track {
     fn restart(&mut self, workload: &Workload, judged: Judged, settings: &Settings) {
         let started = workload.current.started_at;
         let earlier = workload.previous.iter().map(|r| r.started_at).filter(|at| *at < started).max();
-        let before: Vec<Sample> = self
-            .samples
-            .iter()
-            .filter(|s| s.at <= started && earlier.is_none_or(|e| s.at > e))
-            .copied()
-            .collect();
+        let before: Vec<Sample> =
+            self.samples.iter().filter(|s| s.at <= started && earlier.is_none_or(|e| s.at > e)).collect();
         *self = Self {
             window: Window::of(&before, judged, settings.equivalence_margin),
             samples: std::mem::take(&mut self.samples),
             ..Self::default()
         };
-        let all: Vec<Sample> = self.samples.iter().copied().collect();
+        let all: Vec<Sample> = self.samples.iter().collect();
         for sample in all {
             self.judge(sample, Some(started), judged, settings);
         }
     }
 
     fn push(&mut self, sample: Sample, started: Option<Timestamp>, judged: Judged, settings: &Settings) {
-        if self.samples.back().is_some_and(|last| seconds(last.at, sample.at) < THIN_SECONDS) {
+        if self.samples.newest().is_some_and(|at| seconds(at, sample.at) < THIN_SECONDS) {
             return;
         }
-        if self.samples.len() == KEPT {
-            self.samples.pop_front();
-        }
-        self.samples.push_back(sample);
+        self.samples.push(sample);
         self.judge(sample, started, judged, settings);
     }
 

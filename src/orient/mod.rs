@@ -25,6 +25,7 @@ pub mod proportions;
 pub mod queue;
 pub mod ready;
 pub mod rhythm;
+mod samples;
 pub mod sequential;
 pub mod service;
 pub mod settings;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use matverse::act;
@@ -15,6 +15,7 @@ use matverse::ledger::configmaps::ConfigMaps;
 use matverse::ledger::keys::Signer;
 use matverse::ledger::{Ledger, LedgerError, Outcome, Settings, state};
 use matverse::observe::reading::Evidence;
+use matverse::observe::revision_set::RevisionSet;
 use matverse::observe::{Observed, facts};
 use matverse::orient::Picture;
 
@@ -97,11 +98,12 @@ async fn one(client: &Client, ledger: &Ledger, target: &str) -> Result<(), Ledge
     let namespace = var("WORKER_NAMESPACE");
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
     let Ok(deployment) = deployments.get(target).await else { return Ok(()) };
-    let sets: Api<ReplicaSet> = Api::namespaced(client.clone(), &namespace);
+    let sets: Api<RevisionSet> = Api::namespaced(client.clone(), &namespace);
     let Ok(sets) = sets.list(&ListParams::default().labels(&format!("app={target}"))).await else {
         return Ok(());
     };
-    let (situation, decision) = decided(&deployment, &sets.items, target);
+    let sets: Vec<_> = sets.items.into_iter().map(Arc::new).collect();
+    let (situation, decision) = decided(&deployment, &sets, target);
     let intended = match ledger.intend(&situation, decision.clone(), now()).await {
         Ok(intended) => intended,
         Err(error) if error.is_final() => return Err(error),
@@ -121,7 +123,7 @@ async fn one(client: &Client, ledger: &Ledger, target: &str) -> Result<(), Ledge
 }
 
 /// A real situation of the target, and on it the plan of another count between one and four.
-fn decided(deployment: &Deployment, sets: &[ReplicaSet], target: &str) -> (Situation, Decision) {
+fn decided(deployment: &Deployment, sets: &[Arc<RevisionSet>], target: &str) -> (Situation, Decision) {
     let from = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let spec: MatVerseScalingSpec = serde_json::from_value(serde_json::json!({
         "targetRef": {"name": target}, "enforcement": "Act", "minReplicas": 1, "maxReplicas": 4

@@ -59,7 +59,7 @@ impl Scene {
             serde_json::from_value(scaling("web", &more)["spec"].clone()).unwrap();
         let workload = facts::workload(&facts::Sources {
             deployment: &self.object("deployments", "web"),
-            replica_sets: &[self.object("replicasets", "web-5c4b"), self.object("replicasets", "web-7d9f")],
+            replica_sets: &["web-5c4b", "web-7d9f"].map(|name| Arc::new(self.object("replicasets", name))),
             pods: Some(&[]),
             other_scalers: Vec::new(),
             config_changed_at: None,

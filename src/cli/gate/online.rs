@@ -1,10 +1,11 @@
 //! A check on a cluster: the gate, its target, and either the evidence itself or what the operator made of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
@@ -14,6 +15,7 @@ use crate::api::gate::OmegaGateStatus;
 use crate::decide::gate::{GateAnswer, evaluate};
 use crate::decide::refused_gate;
 use crate::observe::facts;
+use crate::observe::revision_set::RevisionSet;
 use crate::observe::sample::SKEW;
 use crate::observe::signals::Signals;
 use crate::observe::workload::Workload;
@@ -122,11 +124,12 @@ async fn workload(client: &Client, ask: &Ask<'_>, name: &str, target: &str) -> R
     if seen.unwrap_or(0) < deployment.metadata.generation.unwrap_or(0) {
         return Ok(Found::Unseen);
     }
-    let sets: Api<ReplicaSet> = Api::namespaced(client.clone(), ask.namespace);
+    let sets: Api<RevisionSet> = Api::namespaced(client.clone(), ask.namespace);
     let pods = ListParams::default().labels(&facts::pod_selector(&deployment));
     let uid = deployment.uid().unwrap_or_default();
     let mut replica_sets = read(&format!("ReplicaSets of {target}"), sets.list(&pods)).await?.items;
     replica_sets.retain(|set| owned_by(set, &uid));
+    let replica_sets: Vec<_> = replica_sets.into_iter().map(Arc::new).collect();
     let workload = facts::workload(&facts::Sources {
         deployment: &deployment,
         replica_sets: &replica_sets,

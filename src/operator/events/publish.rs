@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The API's bound of a note, in bytes.
 const NOTE: usize = 1024;
 /// Series that are kept open.
-const SERIES: usize = 1024;
+const SERIES: usize = 256;
 
 /// Who reports.
 const CONTROLLER: &str = "matverse.io/operator";

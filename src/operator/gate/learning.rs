@@ -16,6 +16,7 @@ use crate::decide::GateDecision;
 use crate::decide::learning::{Learned, RollbackRecord};
 use crate::decide::situation::ObjectRef;
 use crate::ledger::statement::Note;
+use crate::operator::groups::Group;
 use crate::operator::world::World;
 
 /// Revisions whose Ω is remembered.
@@ -196,11 +197,11 @@ impl Memory {
 fn by_scalings(world: &World, gate: &OmegaGate) -> Vec<Timestamp> {
     let (namespace, name) = (gate.namespace().unwrap_or_default(), gate.name_any());
     let Some(scope) = world.stores.of(&namespace) else { return Vec::new() };
-    let all = scope.scalings.state();
-    let ours = all.iter().filter_map(|found| found.0.as_ref().ok()).filter(|scaling| {
-        scaling.namespace().as_deref() == Some(&namespace)
-            && scaling.spec.gate_ref.as_ref().is_some_and(|gate| gate.name == name)
-    });
+    let all = scope.claims.of(&Group::Gate(namespace.clone(), name.clone()));
+    let ours = all
+        .iter()
+        .filter_map(|found| found.0.as_ref().ok())
+        .filter(|scaling| scaling.spec.gate_ref.as_ref().is_some_and(|gate| gate.name == name));
     let times = ours.filter_map(|scaling| scaling.status.as_ref()?.rollback.last_time.clone());
     times.filter_map(|time| time.parse().ok()).collect()
 }

@@ -182,8 +182,7 @@ impl Seen {
                 let sets = &world.stores.of(namespace)?.replica_sets;
                 let key = kube::runtime::reflector::ObjectRef::new(&to.replica_set).within(namespace);
                 let set = sets.get(&key)?;
-                let template = set.spec.as_ref()?.template.as_ref()?;
-                Some(on(champion, champion.workload.desired, &facts::identity(template)))
+                Some(on(champion, champion.workload.desired, set.template.as_ref()?))
             }
         }
     }

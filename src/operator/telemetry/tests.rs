@@ -39,11 +39,12 @@ fn counters_begin_at_zero_and_count() {
     assert!(!zero.contains("action=\"Noop\",result"), "a Noop is never executed");
     telemetry.decided(Action::ScaleUp, Mode::Balanced);
     telemetry.decided(Action::ScaleUp, Mode::Balanced);
-    telemetry.executed(Action::ScaleUp, "applied");
+    telemetry.executed(Action::ScaleUp, "applied", Duration::from_millis(30));
     telemetry.reconcile_error("timeout");
     let text = telemetry.render().unwrap();
     assert!(text.contains("matverse_decisions_total{action=\"ScaleUp\",mode=\"balanced\"} 2\n"), "{text}");
     assert!(text.contains("matverse_actions_executed_total{action=\"ScaleUp\",result=\"applied\"} 1\n"));
+    assert!(text.contains("matverse_act_delay_seconds_sum 0.03\n"), "{text}");
     assert!(text.contains("matverse_reconcile_errors_total{kind=\"timeout\"} 1\n"));
     assert!(text.ends_with("# EOF\n"));
 }
