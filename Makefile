@@ -10,7 +10,7 @@ TRIPLE  := x86_64-unknown-linux-gnu
 STATICS := $(CACHE)/target-image
 STATIC  := $(STATICS)/$(TRIPLE)/release/matverse
 
-.PHONY: help test demo unit e2e lint fmt crds image campaign fuzz coverage bench-speed bench-quality up down clean
+.PHONY: help test demo unit e2e lint fmt crds image campaign fuzz coverage bench-speed bench-quality bench-scale up down clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16

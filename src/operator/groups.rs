@@ -28,6 +28,9 @@ pub(super) enum Group {
     Pool(String),
 }
 
+/// The groups of an object.
+type Grouping<K> = dyn Fn(&K) -> Vec<Group> + Send + Sync;
+
 /// The store of a kind with its index. Cheap to clone.
 pub(super) struct Groups<K: Resource>
 where
@@ -37,7 +40,7 @@ where
     store: Store<K>,
     index: Arc<RwLock<Index<ObjectRef<K>>>>,
     kind: K::DynamicType,
-    of: Arc<dyn Fn(&K) -> Vec<Group> + Send + Sync>,
+    of: Arc<Grouping<K>>,
 }
 
 impl<K> Clone for Groups<K>
@@ -80,10 +83,10 @@ where
                 if let Some(listed) = &mut index.listed {
                     listed.insert(key.clone());
                 }
-                index.put(key, (self.of)(object));
+                index.put(&key, (self.of)(object));
             }
             Event::InitDone => index.listed(),
-            Event::Apply(object) => index.put(key(object), (self.of)(object)),
+            Event::Apply(object) => index.put(&key(object), (self.of)(object)),
             Event::Delete(object) => index.remove(&key(object)),
         }
     }
@@ -121,25 +124,21 @@ impl<R> Default for Index<R> {
 }
 
 impl<R: Clone + Eq + Hash> Index<R> {
-    fn put(&mut self, key: R, groups: Vec<Group>) {
-        let known = self.places.get(&key);
-        if known.is_some_and(|place| place.now == groups) {
-            return;
-        }
+    fn put(&mut self, key: &R, groups: Vec<Group>) {
+        let before = match self.places.get(key) {
+            Some(known) if known.now == groups => return,
+            Some(known) => known.now.clone(),
+            None => Vec::new(),
+        };
         for group in &groups {
             let members = self.members.entry(group.clone()).or_default();
-            if !members.contains(&key) {
+            if !members.contains(key) {
                 members.push(key.clone());
             }
         }
-        let place = Place { now: groups, before: Vec::new() };
-        let Some(old) = self.places.insert(key.clone(), place) else { return };
-        let stays = |group: &Group, now: &[Group]| old.now.contains(group) || now.contains(group);
-        let now = self.places.get(&key).map_or(&[][..], |place| &place.now);
-        let gone: Vec<Group> = old.before.into_iter().filter(|group| !stays(group, now)).collect();
-        self.leave(&key, gone);
-        if let Some(place) = self.places.get_mut(&key) {
-            place.before = old.now;
+        let stays: HashSet<Group> = groups.iter().chain(&before).cloned().collect();
+        if let Some(left) = self.places.insert(key.clone(), Place { now: groups, before }) {
+            self.leave(key, left.before.into_iter().filter(|group| !stays.contains(group)));
         }
     }
 

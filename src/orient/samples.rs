@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// What the workload carried when a sample was taken, per ready replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -29,61 +29,86 @@ pub(super) struct Sample {
 const KEPT: usize = 225;
 /// Room is made for so many at a time: doubling would leave half of it empty.
 const ROOM: usize = 25;
+/// Longest time between the oldest and the newest, ms.
+const SPAN: i128 = (u32::MAX >> 1) as i128;
 
-/// The last samples, oldest first.
+/// The last samples, oldest first, within 24 days.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Kept(VecDeque<Small>);
+pub(super) struct Kept {
+    /// Times are counted from here.
+    since: Timestamp,
+    small: VecDeque<Small>,
+}
 
-/// A sample in half the size. Loads are only held against a multiple of one another; NaN where there is none.
+/// A sample in a third of the size: its time to a millisecond, as sources give it, and loads, which are only held against a
+/// multiple of one another, in half the digits.
 #[derive(Clone, Copy, Debug)]
 struct Small {
-    at: Timestamp,
+    /// Milliseconds, and in the last bit whether a load is named.
+    when: u32,
+    /// Throughput, cpu, arrivals; NaN where there is none.
+    loads: [f32; 3],
     value: f64,
-    throughput: f32,
-    cpu: f32,
-    arrivals: f32,
-    named: bool,
 }
 
-impl From<Sample> for Small {
-    fn from(Sample { at, value, load }: Sample) -> Self {
+impl Small {
+    fn of(sample: &Sample, ms: u32) -> Self {
+        let Load { throughput, cpu, named, arrivals } = sample.load;
         let small = |load: Option<f64>| load.map_or(f32::NAN, |load| load as f32);
-        let (throughput, cpu, arrivals) = (small(load.throughput), small(load.cpu), small(load.arrivals));
-        Self { at, value, throughput, cpu, arrivals, named: load.named }
-    }
-}
-
-impl From<Small> for Sample {
-    fn from(small: Small) -> Self {
-        let load = |load: f32| Some(f64::from(load)).filter(|load| !load.is_nan());
-        let (throughput, cpu, arrivals) = (load(small.throughput), load(small.cpu), load(small.arrivals));
         Self {
-            at: small.at,
-            value: small.value,
-            load: Load { throughput, cpu, named: small.named, arrivals },
+            when: ms << 1 | u32::from(named),
+            loads: [throughput, cpu, arrivals].map(small),
+            value: sample.value,
         }
+    }
+
+    fn ms(self) -> u32 {
+        self.when >> 1
+    }
+
+    fn sample(self, since: Timestamp) -> Sample {
+        let load = |load: f32| Some(f64::from(load)).filter(|load| !load.is_nan());
+        let [throughput, cpu, arrivals] = self.loads.map(load);
+        let at = since + SignedDuration::from_millis(self.ms().into());
+        Sample { at, value: self.value, load: Load { throughput, cpu, named: self.when & 1 == 1, arrivals } }
     }
 }
 
 impl Kept {
-    /// Keeps one more; the oldest leaves when there are enough.
+    /// Keeps one more, later than all before; the oldest leaves when there are enough.
     pub(super) fn push(&mut self, sample: Sample) {
-        if self.0.len() == KEPT {
-            self.0.pop_front();
-        } else if self.0.len() == self.0.capacity() {
-            self.0.reserve_exact(ROOM);
+        let passed = |since: Timestamp| sample.at.duration_since(since).as_millis();
+        if self.small.len() == KEPT {
+            self.small.pop_front();
         }
-        self.0.push_back(sample.into());
+        while self.small.front().is_some_and(|oldest| passed(oldest.sample(self.since).at) > SPAN) {
+            self.small.pop_front();
+        }
+        if self.small.is_empty() {
+            self.since = sample.at;
+        } else if passed(self.since) > SPAN {
+            self.count_from_oldest();
+        }
+        if self.small.len() == self.small.capacity() {
+            self.small.reserve_exact(ROOM);
+        }
+        self.small.push_back(Small::of(&sample, passed(self.since).clamp(0, SPAN) as u32));
+    }
+
+    fn count_from_oldest(&mut self) {
+        let by = self.small.front().map_or(0, |oldest| oldest.ms());
+        self.since += SignedDuration::from_millis(by.into());
+        self.small.iter_mut().for_each(|small| small.when -= by << 1);
     }
 
     /// When the newest was taken.
     pub(super) fn newest(&self) -> Option<Timestamp> {
-        self.0.back().map(|sample| sample.at)
+        self.small.back().map(|small| small.sample(self.since).at)
     }
 
     /// All, oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = Sample> {
-        self.0.iter().copied().map(Sample::from)
+        self.small.iter().map(|small| small.sample(self.since))
     }
 }
 
@@ -91,31 +116,49 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn sample(i: i64, throughput: Option<f64>) -> Sample {
-        let load = Load { throughput, cpu: Some(0.25), named: true, arrivals: None };
-        Sample { at: Timestamp::from_second(i).expect("a time"), value: 0.1 * i as f64, load }
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millisecond(1_900_000_000_123 + ms).expect("a time")
+    }
+
+    fn sample(i: i64) -> Sample {
+        let throughput = (i % 2 == 0).then_some(1.0 / 3.0);
+        let load = Load { throughput, cpu: Some(0.25), named: i % 3 == 0, arrivals: None };
+        Sample { at: at(15_001 * i), value: 0.1 * i as f64, load }
     }
 
     #[test]
     fn the_newest_are_kept_and_come_back_as_they_were() {
         let mut kept = Kept::default();
         assert_eq!(kept.newest(), None);
-        for i in 0..1000 {
-            kept.push(sample(i, (i % 2 == 0).then_some(1.0 / 3.0)));
-        }
-        assert_eq!(kept.newest(), Timestamp::from_second(999).ok());
+        (0..1000).for_each(|i| kept.push(sample(i)));
+        assert_eq!(kept.newest(), Some(sample(999).at));
         let all: Vec<Sample> = kept.iter().collect();
-        assert_eq!((all.len(), kept.0.capacity()), (KEPT, KEPT), "and no room is left over");
-        for (was, is) in
-            (1000 - KEPT as i64..1000).map(|i| sample(i, (i % 2 == 0).then_some(1.0 / 3.0))).zip(all)
-        {
+        assert_eq!((all.len(), kept.small.capacity()), (KEPT, KEPT), "and no room is left over");
+        assert_eq!(size_of::<Small>(), 24);
+        for (was, is) in (0..1000).map(sample).skip(1000 - KEPT).zip(all) {
             assert_eq!((was.at, was.value.to_bits()), (is.at, is.value.to_bits()));
-            assert_eq!((is.load.cpu, is.load.arrivals, is.load.named), (Some(0.25), None, true));
-            let off = was.load.throughput.zip(is.load.throughput).map(|(was, is)| (was / is - 1.0).abs());
-            assert!(
-                was.load.throughput.is_some() == is.load.throughput.is_some()
-                    && off.is_none_or(|off| off < 1e-7)
-            );
+            assert_eq!((is.load.cpu, is.load.arrivals, is.load.named), (Some(0.25), None, was.load.named));
+            let throughput = was.load.throughput.map(|load| f64::from(load as f32));
+            assert_eq!(is.load.throughput, throughput);
         }
+    }
+
+    #[test]
+    fn what_is_older_than_24_days_goes() {
+        let day = 86_400_000;
+        let mut kept = Kept::default();
+        let mut push = |ms: i64| {
+            kept.push(Sample { at: at(ms), ..sample(0) });
+            kept.iter().map(|s| s.at).collect::<Vec<_>>()
+        };
+        assert_eq!(push(0), [at(0)]);
+        assert_eq!(push(20 * day), [at(0), at(20 * day)]);
+        assert_eq!(push(25 * day), [at(20 * day), at(25 * day)]);
+        for eighth in 201..500 {
+            push(eighth * day / 8);
+        }
+        let all = push(70 * day);
+        assert_eq!((all.first(), all.last()), (Some(&at(362 * day / 8)), Some(&at(70 * day))));
+        assert_eq!(push(7000 * day), [at(7000 * day)]);
     }
 }
