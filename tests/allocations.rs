@@ -6,6 +6,8 @@
 mod turns;
 
 use allocation_counter::measure;
+use matverse::decide;
+use matverse::orient::Estimator;
 use turns::{HotStep, pilot};
 
 #[test]
@@ -42,4 +44,22 @@ fn a_turn_keeps_nothing_and_allocates_no_more_with_time() {
         early.count_total,
         late.count_total
     );
+}
+
+/// Bytes that are learned of a workload of four signals once every window is full: an operator of thousands holds this for
+/// each.
+const LEARNED: i64 = 37 * 1024;
+
+#[test]
+fn what_is_learned_of_a_workload_has_a_bound() {
+    let (pilot, mut feed) = pilot();
+    let settings = decide::settings(pilot.spec());
+    let fed: Vec<_> = (0..2000).map(|_| feed.next()).collect();
+    let mut estimator = Estimator::new();
+    let seen = measure(|| {
+        for observed in &fed {
+            std::hint::black_box(estimator.orient(observed, &settings));
+        }
+    });
+    assert!(seen.bytes_current <= LEARNED, "{} bytes", seen.bytes_current);
 }
