@@ -91,6 +91,12 @@ where
         }
     }
 
+    /// [`Self::note`], for a watch to call.
+    pub(super) fn noting(&self) -> impl Fn(&Event<K>) + use<K> {
+        let told = self.clone();
+        move |event| told.note(event)
+    }
+
     /// Waits until the kind is listed.
     pub(super) async fn wait_until_ready(&self) {
         drop(self.store.wait_until_ready().await);

@@ -119,9 +119,7 @@ impl Owners {
             let found = Groups::new(writer.as_reader(), resource, move |object| kind.groups(object));
             let (settle, settled) = watch::channel(false);
             let events = watcher(api, config.clone()).default_backoff();
-            let note = found.clone();
-            let events =
-                events.modify(|object| slim(&mut object.metadata, &[])).inspect_ok(move |e| note.note(e));
+            let events = events.modify(|object| slim(&mut object.metadata, &[])).inspect_ok(found.noting());
             tasks.spawn(drive(kind, events.reflect(writer), settle));
             (kind, found, settled)
         });

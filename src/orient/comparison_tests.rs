@@ -1,6 +1,6 @@
-use super::super::sequential::tests::Dice;
 use std::collections::BTreeMap;
 
+use super::super::sequential::tests::Dice;
 use super::*;
 use crate::observe::workload::{Revision, Rollout};
 use crate::orient::Verdict;

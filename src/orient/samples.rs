@@ -66,11 +66,18 @@ impl Small {
         self.when >> 1
     }
 
+    fn at(self, since: Timestamp) -> Timestamp {
+        since + SignedDuration::from_millis(self.ms().into())
+    }
+
     fn sample(self, since: Timestamp) -> Sample {
         let load = |load: f32| Some(f64::from(load)).filter(|load| !load.is_nan());
         let [throughput, cpu, arrivals] = self.loads.map(load);
-        let at = since + SignedDuration::from_millis(self.ms().into());
-        Sample { at, value: self.value, load: Load { throughput, cpu, named: self.when & 1 == 1, arrivals } }
+        Sample {
+            at: self.at(since),
+            value: self.value,
+            load: Load { throughput, cpu, named: self.when & 1 == 1, arrivals },
+        }
     }
 }
 
@@ -81,7 +88,7 @@ impl Kept {
         if self.small.len() == KEPT {
             self.small.pop_front();
         }
-        while self.small.front().is_some_and(|oldest| passed(oldest.sample(self.since).at) > SPAN) {
+        while self.small.front().is_some_and(|oldest| passed(oldest.at(self.since)) > SPAN) {
             self.small.pop_front();
         }
         if self.small.is_empty() {
@@ -96,14 +103,15 @@ impl Kept {
     }
 
     fn count_from_oldest(&mut self) {
-        let by = self.small.front().map_or(0, |oldest| oldest.ms());
-        self.since += SignedDuration::from_millis(by.into());
+        let Some(oldest) = self.small.front().copied() else { return };
+        let by = oldest.ms();
+        self.since = oldest.at(self.since);
         self.small.iter_mut().for_each(|small| small.when -= by << 1);
     }
 
     /// When the newest was taken.
     pub(super) fn newest(&self) -> Option<Timestamp> {
-        self.small.back().map(|small| small.sample(self.since).at)
+        self.small.back().map(|small| small.at(self.since))
     }
 
     /// All, oldest first.
