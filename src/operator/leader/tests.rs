@@ -1,4 +1,5 @@
-//! Elections against an API server over real HTTP. Time is scripted; only the API calls' own bound is real.
+//! Elections against an API server over real HTTP. Time is scripted; only the API calls' own bound is real, so
+//! it is long where an answer comes and short where none does: a busy machine is no fault of the server's.
 
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ struct Candidate {
 }
 
 fn timing() -> Timing {
-    Timing { call: Duration::from_millis(150), ..Timing::default() }
+    Timing { call: Duration::from_secs(60), ..Timing::default() }
 }
 
 /// A candidate whose wall clock is `skew` off.
@@ -33,6 +34,14 @@ impl Candidate {
     async fn step(&mut self) -> bool {
         let _ = self.elector.step().await;
         self.leads()
+    }
+
+    /// A step whose call gets no answer.
+    async fn step_unanswered(&mut self) -> bool {
+        self.elector.timing.call = Duration::from_secs(1);
+        let leads = self.step().await;
+        self.elector.timing.call = timing().call;
+        leads
     }
 
     fn leads(&self) -> bool {
@@ -160,7 +169,7 @@ async fn a_lost_answer_to_a_renewal_costs_nothing() {
     assert!(a.step().await);
     pass(2, &[&a]);
     server.fault(None, Some(Method::PUT), Fault::CommitThenHang, 1);
-    assert!(a.step().await, "the old term still runs");
+    assert!(a.step_unanswered().await, "the old term still runs");
     pass(2, &[&a]);
     assert!(a.step().await);
     pass(9, &[&a]);
@@ -173,7 +182,7 @@ async fn a_lost_answer_to_an_acquisition_is_found_again() {
     let server = ApiServer::start().await;
     let mut a = candidate(&server, "a", SignedDuration::ZERO);
     server.fault(None, Some(Method::POST), Fault::CommitThenHang, 1);
-    assert!(!a.step().await, "not leader before it is known");
+    assert!(!a.step_unanswered().await, "not leader before it is known");
     assert_eq!(holder_of(&server).as_deref(), Some("a"));
     pass(2, &[&a]);
     assert!(a.step().await, "its own write, not somebody else's");
@@ -216,7 +225,7 @@ async fn a_write_that_never_landed_is_tried_again() {
     server.fault(None, Some(Method::PUT), Fault::Hang, 2);
     for _ in 0..2 {
         pass(2, &[&a]);
-        assert!(a.step().await);
+        assert!(a.step_unanswered().await);
     }
     pass(2, &[&a]);
     assert!(a.step().await);
@@ -398,8 +407,13 @@ fn quick() -> Timing {
     }
 }
 
-fn running(server: &ApiServer, who: &str) -> Leadership {
-    let elector = Elector::new(server.client(who), "ops", "matverse", who, Clock::system(), quick()).unwrap();
+/// Long enough that nothing lapses while a test runs.
+fn unhurried() -> Timing {
+    Timing { retry: quick().retry, call: Duration::from_secs(2), ..Timing::default() }
+}
+
+fn running(server: &ApiServer, who: &str, timing: Timing) -> Leadership {
+    let elector = Elector::new(server.client(who), "ops", "matverse", who, Clock::system(), timing).unwrap();
     elector.spawn()
 }
 
@@ -411,18 +425,16 @@ async fn won(leadership: &mut Leadership) {
 #[tokio::test]
 async fn a_graceful_release_lets_a_successor_lead_at_once() {
     let server = ApiServer::start().await;
-    let mut a = running(&server, "a");
+    let mut a = running(&server, "a", unhurried());
     won(&mut a).await;
-    let mut b = running(&server, "b");
-    let clock = Clock::system();
+    let mut b = running(&server, "b", unhurried());
     tokio::time::sleep(Duration::from_millis(120)).await;
     assert!(a.is_leader() && !b.is_leader());
-    let began = clock.monotonic();
     a.release().await;
     assert!(!a.is_leader());
     assert_eq!(a.term(), None);
+    // Within the 10 s that this waits: no need to sit out the lease of 15.
     won(&mut b).await;
-    assert!(clock.monotonic().since(began) < Duration::from_secs(1), "no need to wait for the lease of 2 s");
     b.release().await;
     let spec = server.object(PATH).unwrap()["spec"].clone();
     assert!(spec.get("holderIdentity").is_none(), "{spec}");
@@ -431,12 +443,14 @@ async fn a_graceful_release_lets_a_successor_lead_at_once() {
 #[tokio::test]
 async fn leadership_is_gone_in_memory_before_the_lease_is_released() {
     let server = ApiServer::start().await;
-    let mut a = running(&server, "a");
+    let mut a = running(&server, "a", unhurried());
     won(&mut a).await;
     server.fault(None, Some(Method::PUT), Fault::Hang, usize::MAX);
     let releasing = a.clone();
     let task = tokio::spawn(async move { releasing.release().await });
-    tokio::time::timeout(Duration::from_millis(400), async { while a.changed().await {} }).await.unwrap();
+    let told = async { while a.changed().await {} };
+    // Sooner than the write, which hangs, is given up.
+    tokio::time::timeout(Duration::from_millis(1_900), told).await.unwrap();
     assert_eq!(holder_of(&server).as_deref(), Some("a"), "still on the lease");
     task.await.unwrap();
     assert!(!a.is_leader());
@@ -445,11 +459,11 @@ async fn leadership_is_gone_in_memory_before_the_lease_is_released() {
 #[tokio::test]
 async fn a_frozen_api_server_makes_the_leader_tell_that_it_lapsed() {
     let server = ApiServer::start().await;
-    let mut a = running(&server, "a");
+    let mut a = running(&server, "a", quick());
     won(&mut a).await;
     server.fault(None, None, Fault::Hang, usize::MAX);
     let lost = async { while a.changed().await {} };
-    tokio::time::timeout(Duration::from_secs(3), lost).await.expect("a change is announced");
+    tokio::time::timeout(Duration::from_secs(10), lost).await.expect("a change is announced");
     server.heal();
     won(&mut a).await;
     assert!(a.term() > Some(1));
@@ -459,10 +473,10 @@ async fn a_frozen_api_server_makes_the_leader_tell_that_it_lapsed() {
 #[tokio::test]
 async fn the_elector_ends_when_nobody_asks_any_more() {
     let server = ApiServer::start().await;
-    let mut a = running(&server, "a");
+    let mut a = running(&server, "a", quick());
     won(&mut a).await;
     drop(a);
-    for _ in 0..100 {
+    for _ in 0..500 {
         if holder_of(&server).is_none() {
             return;
         }
