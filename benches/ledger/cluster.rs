@@ -73,7 +73,6 @@ fn decided(pilot: &mut matverse::simulate::Pilot, feed: &mut turns::Feed, n: usi
     std::sync::Arc::make_mut(&mut situation.object).target = format!("web-{n}");
     let from = situation.observed.workload.as_ref().map_or(1, |w| w.desired);
     decision.object = situation.object.clone();
-    decision.id = format!("{n:026}");
     (decision.action, decision.act) = (Action::ScaleUp, true);
     decision.plan = Plan::Scale { from, to: from + 1 };
     (situation, decision)

@@ -169,7 +169,7 @@ async fn carry_out(client: &Client, intended: &Intended, now: Now<'_>) -> Outcom
                 Ok(template) => template,
                 Err(why) => return refused(&why),
             };
-            let marks = patch::Marks { id: &decision.id, attestation: &attestation };
+            let marks = patch::Marks { id: &decision.id(), attestation: &attestation };
             deployment(client, intended, &marks, template.as_ref(), now).await
         }
         Plan::Retune { .. } => config_map(client, intended, &attestation, now).await,
@@ -211,13 +211,13 @@ async fn deployment(
     let Some(workload) = intended.situation().observed.workload.as_ref() else {
         return refused("the target was absent when it was decided");
     };
-    let decision = intended.decision();
+    let (decision, id) = (intended.decision(), marks.id);
     let write = Write::<Deployment> {
         api: Api::namespaced(client.clone(), &decision.object.namespace),
         name: &decision.object.target,
         uid: Some(&workload.uid),
         version: workload.resource_version.clone(),
-        id: &decision.id,
+        id,
         post: state::after(intended.situation(), &decision.plan).unwrap_or_default(),
         epoch: intended.entry().epoch,
         not_after: intended.not_after(),
@@ -243,18 +243,18 @@ async fn config_map(client: &Client, intended: &Intended, attestation: &str, now
     let Plan::Retune { config_map: name, resource_version, key, from, to, .. } = &decision.plan else {
         return refused("the plan is no retune");
     };
+    let id = decision.id();
     let write = Write::<ConfigMap> {
         api: Api::namespaced(client.clone(), &decision.object.namespace),
         name,
         uid: None,
         version: resource_version.clone(),
-        id: &decision.id,
+        id: &id,
         post: state::after(intended.situation(), &decision.plan).unwrap_or_default(),
         epoch: intended.entry().epoch,
         not_after: intended.not_after(),
     };
-    let body =
-        |version: &str| Ok(Patch::Merge(patch::config_map(key, to, version, &decision.id, attestation)));
+    let body = |version: &str| Ok(Patch::Merge(patch::config_map(key, to, version, &id, attestation)));
     let as_decided = |live: &ConfigMap| live.data.as_ref().and_then(|d| d.get(key)) == Some(from);
     write.send(body, as_decided, now).await
 }

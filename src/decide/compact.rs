@@ -26,9 +26,9 @@ impl Situation {
             }
         }
         // The load is arrivals, and cpu where those are not known.
-        let arrivals = self.picture.signals.contains_key(&SignalName::THROUGHPUT);
+        let arrivals = self.picture.signals.get(&SignalName::THROUGHPUT).is_some();
         let load = |name: &SignalName| *name == SignalName::CPU && !arrivals;
-        self.picture.signals.retain(|name, _| JUDGED.contains(name) || load(name));
+        self.picture.signals.retain(|name| JUDGED.contains(name) || load(name));
         if let Some(w) = &mut self.observed.workload {
             w.previous.truncate(MAX_PREVIOUS);
             let current = &w.current.pod_template_hash;
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(small.clone().compacted(), small);
         let (mut a, mut b) = (super::super::decide(&s), super::super::decide(&small));
         // The memory is the same but for nothing; ids come from the plan.
-        assert_eq!(a.id, b.id);
+        assert_eq!(a.id(), b.id());
         (a.reasoning, b.reasoning) = ("".into(), "".into());
         assert_eq!(a, b);
     }

@@ -9,15 +9,23 @@ use jiff::Timestamp;
 use jiff::fmt::temporal::DateTimePrinter;
 use sha2::{Digest, Sha256};
 
-use super::situation::{Action, Plan};
+use super::situation::{Action, Decision, Plan};
 
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// Prints times as `Display` does.
 const PRINTER: DateTimePrinter = DateTimePrinter::new();
 
-/// The id of a decision: 26 characters of Crockford base 32.
-pub(super) fn id(uid: &str, now: Timestamp, action: Action, plan: &Plan) -> String {
+impl Decision {
+    /// Identifies the decision everywhere: 26 characters of Crockford base 32. Worked out when asked for, because nobody
+    /// asks it of most turns.
+    #[must_use]
+    pub fn id(&self) -> String {
+        id(&self.object.uid, self.at, self.action, &self.plan)
+    }
+}
+
+fn id(uid: &str, now: Timestamp, action: Action, plan: &Plan) -> String {
     // The text that `Display` gives, by a shorter way. Writing into a String cannot fail.
     let mut at = String::with_capacity(32);
     let _ = PRINTER.print_timestamp(&now, &mut at);

@@ -303,7 +303,6 @@ impl<'a> Draft<'a> {
             chosen.why
         };
         Decision {
-            id: identity::id(&s.object.uid, s.now, chosen.action, &chosen.plan),
             at: s.now,
             object: Arc::clone(&s.object),
             action: chosen.action,

@@ -290,7 +290,7 @@ proptest! {
             let may = s.spec.enforcement == Enforcement::Act && s.standing.namespace_may_act;
             prop_assert!(may || gives_back);
         }
-        prop_assert_eq!(d.id.len(), 26);
+        prop_assert_eq!(d.id().len(), 26);
         prop_assert!(!d.why.is_empty());
     }
 }

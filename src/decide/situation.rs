@@ -447,8 +447,6 @@ pub struct Notice {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Decision {
-    /// Identifies the decision everywhere: time and content, 26 characters of Crockford base 32.
-    pub id: String,
     /// When.
     pub at: Timestamp,
     /// The object.

@@ -130,7 +130,8 @@ impl Story {
 
     /// A fresh reading whose filter has settled on it.
     pub(crate) fn fresh(mut self, name: SignalName, value: f64) -> Self {
-        self.s.picture.signals.entry(name.clone()).or_default().level = value;
+        let before = self.s.picture.signals.get(&name).copied().unwrap_or_default();
+        self.s.picture.signals.insert(name.clone(), Estimate { level: value, ..before });
         let sampled_at = self.s.now - SignedDuration::from_secs(2);
         self.reading(name, Reading::Fresh { value, sampled_at })
     }

@@ -139,6 +139,9 @@ impl<'a> View<'a> {
 
     /// Named signals that do not support `what`, as `State:name` tokens.
     pub(super) fn unbelievable(&self, what: Use) -> Vec<String> {
+        if self.fresh.whole() {
+            return Vec::new();
+        }
         let readings = &self.s.observed.evidence.readings;
         let idle = self.value(&SignalName::THROUGHPUT) == Some(0.0);
         readings

@@ -210,7 +210,7 @@ impl Ledger {
         let note = Note {
             topic: "decision".to_owned(),
             object: Some((*decision.object).clone()),
-            id: Some(decision.id.clone()),
+            id: Some(decision.id()),
             message: format!("{} ({}): {}", decision.action.as_str(), decision.why, decision.reasoning),
             open: Vec::new(),
         };

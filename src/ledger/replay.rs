@@ -166,7 +166,7 @@ fn differences(intent: &Intent, decision: &Decision) -> Vec<&'static str> {
         ("why", intent.why != decision.why),
         ("reasoning", decision.reasoning != intent.reasoning.as_str()),
         ("rules", intent.rules != decision.rules),
-        ("id", intent.id != decision.id),
+        ("id", intent.id != decision.id()),
     ]
     .into_iter()
     .filter_map(|(field, differs)| differs.then_some(field))

@@ -243,7 +243,7 @@ impl Intent {
         }
         let pre = state::before(situation, &decision.plan).ok_or("no plan, or no workload")?;
         Ok(Self {
-            id: decision.id.clone(),
+            id: decision.id(),
             action: decision.action,
             plan: decision.plan.clone(),
             confidence: decision.confidence,

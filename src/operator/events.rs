@@ -311,13 +311,13 @@ fn act(decision: &Decision, outcome: Option<&Outcome>) -> Option<Happening> {
                     (Reason::Retuned, format!("{key} of ConfigMap {config_map} {verb} from {from} to {to}"))
                 }
             };
-            let note = format!("{what}: {} (decision {})", decision.reasoning, decision.id);
+            let note = format!("{what}: {} (decision {})", decision.reasoning, decision.id());
             return Some(Happening { reason, note, action });
         }
         Outcome::Refused { why } | Outcome::Abandoned { why } | Outcome::Unknown { why } => why,
     };
     let came = outcome?.as_str();
-    let note = format!("{} {came}: {why} (decision {})", action.as_str(), decision.id);
+    let note = format!("{} {came}: {why} (decision {})", action.as_str(), decision.id());
     Some(Happening { reason: Reason::Held, note, action })
 }
 

@@ -144,7 +144,7 @@ fn last_decision(decision: &Decision, outcome: Option<&Outcome>) -> LastDecision
         confidence: decision.confidence.filter(|c| c.is_finite()).map(|c| (c * 100.0).round() / 100.0),
         reasoning: cut_to(&decision.reasoning.to_string(), 1024),
         why: cut_to(&decision.why, 128),
-        decision_id: Some(decision.id.clone()),
+        decision_id: Some(decision.id()),
         executed: matches!(outcome, Some(Outcome::Applied { .. })),
         waiting_on: decision.waiting_on.iter().take(16).map(|w| cut_to(w, 256)).collect(),
     }

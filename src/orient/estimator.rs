@@ -23,7 +23,7 @@ use super::kalman::Motion;
 use super::settings::Settings;
 use super::surge::{self, Carried, Surge};
 use super::surprise::Surprise;
-use super::{Consistency, Estimate, OmegaEstimate, Picture, omega};
+use super::{Consistency, Estimate, Estimates, OmegaEstimate, Picture, omega};
 use crate::observe::Observed;
 use crate::observe::reading::{Fresh, Known, Readings, Sample, SignalName};
 
@@ -66,9 +66,6 @@ impl Watching {
         self.known[known as usize].as_ref().map(|watched| &watched.channel)
     }
 }
-
-/// The documented signals' estimates.
-type Estimates = [Option<Estimate>; Known::ALL.len()];
 
 /// The standardised innovations of this turn's new samples, in the places of the joint vector.
 #[derive(Clone, Copy, Debug, Default)]
@@ -135,7 +132,7 @@ impl Estimator {
             settings,
         );
 
-        let estimates = self.estimates(&fresh, observed.at, horizon);
+        let estimates = self.estimates(readings, &fresh, observed.at, horizon);
         let capacity =
             workload.and_then(|_| self.capacity(&fresh, observed.at, horizon, &estimates, settings));
         let surge = self.surge(&fresh, ready, &estimates, settings);
@@ -150,7 +147,7 @@ impl Estimator {
             surge,
             horizon_seconds: horizon,
             comparisons: self.comparer.comparisons(observed.at, &load, settings),
-            signals: self.shown(&estimates, &fresh, observed.at, horizon),
+            signals: estimates,
         }
     }
 
@@ -216,40 +213,29 @@ impl Estimator {
     ) -> Option<Surge> {
         let rate = fresh[Known::Throughput].sample?;
         let chance = libm::sqrt(demand::poisson_variance(rate.0, settings.interval_seconds));
-        let sd = estimates[Known::Throughput as usize].as_ref()?.forecast_sd.max(chance);
+        let sd = estimates.get(&SignalName::THROUGHPUT)?.forecast_sd.max(chance);
         let (latency, errors) = (fresh[Known::Latency].value(), fresh[Known::Errors].value());
         self.carried.observe(&surge::Turn { rate, sd, ready, latency, errors }, settings)
     }
 
-    /// Of each documented signal that is named and has had a sample (and Ω where it is computed).
-    fn estimates(&self, fresh: &Fresh<'_>, at: Timestamp, horizon: f64) -> Estimates {
+    /// Of each signal that is named and has had a sample, and Ω where it is computed.
+    fn estimates(&self, readings: &Readings, fresh: &Fresh<'_>, at: Timestamp, horizon: f64) -> Estimates {
+        let mut estimates = Estimates::with_capacity(readings.len() + 1);
         let computed = fresh[Known::Psi].named && fresh[Known::Cvar].named;
-        Known::ALL.map(|known| {
+        for known in Known::ALL {
             let asked = fresh[known].named || (computed && known == Known::Omega);
-            self.watched.known[known as usize].as_ref().filter(|_| asked)?.estimate(at, horizon)
-        })
-    }
-
-    /// What is shown: those, and the owner's own signals.
-    fn shown(
-        &self,
-        estimates: &Estimates,
-        fresh: &Fresh<'_>,
-        at: Timestamp,
-        horizon: f64,
-    ) -> BTreeMap<SignalName, Estimate> {
-        let mut shown = BTreeMap::new();
-        for (known, estimate) in Known::ALL.into_iter().zip(estimates) {
-            if let Some(estimate) = estimate {
-                shown.insert(known.into(), *estimate);
+            if let Some(watched) = self.watched.known[known as usize].as_ref().filter(|_| asked)
+                && let Some(estimate) = watched.estimate(at, horizon)
+            {
+                estimates.insert(known.into(), estimate);
             }
         }
         for (name, watched) in self.watched.own.iter().filter(|(name, _)| fresh.named(name)) {
             if let Some(estimate) = watched.estimate(at, horizon) {
-                shown.insert(name.clone(), estimate);
+                estimates.insert(name.clone(), estimate);
             }
         }
-        shown
+        estimates
     }
 
     fn capacity(
@@ -260,7 +246,7 @@ impl Estimator {
         estimates: &Estimates,
         settings: &Settings,
     ) -> Option<super::capacity::Capacity> {
-        let of = |known: Known| fresh[known].sample.zip(estimates[known as usize].as_ref());
+        let of = |known: Known| fresh[known].sample.zip(estimates.get(&known.into()));
         let latency = of(Known::Latency).map(|((reading, at), estimate)| Latency {
             reading,
             level: estimate.level,

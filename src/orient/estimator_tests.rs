@@ -116,7 +116,7 @@ fn a_slow_rollout_is_worse_in_a_minute_and_everything_is_filled() {
     assert!(proven.is_some_and(|samples| samples <= 12), "{proven:?}");
     let latency = last.comparisons.iter().find(|c| c.signal == SignalName::LATENCY).unwrap();
     assert!(latency.onset.is_some_and(|onset| onset >= at(1198)) && !latency.load_explains);
-    assert_eq!(last.signals.len(), 9, "eight named and Ω computed");
+    assert_eq!(last.signals.iter().count(), 9, "eight named and Ω computed");
     assert!((last.omega.unwrap().value - 0.93).abs() < 1e-9);
     assert_eq!((last.psi, last.cvar), (Some(0.95), Some(0.05)));
     assert!(last.theta.is_some() && last.joint_anomaly.is_some());
@@ -124,7 +124,7 @@ fn a_slow_rollout_is_worse_in_a_minute_and_everything_is_filled() {
     assert_ne!(last.consistency, Consistency::Unknown);
     // The latency target is missed: three are not enough, whatever cpu says.
     assert!(last.capacity.unwrap().needed(0.95, 20) > 3);
-    let joint: Vec<f64> = last.signals.values().map(|e| e.anomaly).collect();
+    let joint: Vec<f64> = last.signals.iter().map(|(_, e)| e.anomaly).collect();
     assert!(joint.iter().all(|a| (0.0..=300.0).contains(a)));
 }
 
@@ -165,7 +165,7 @@ fn what_is_not_fresh_is_not_seen() {
     let picture = estimator.orient(&observed, &settings());
     assert_eq!(picture.capacity, None);
     assert_eq!((picture.omega, picture.psi, picture.cvar, picture.theta), (None, None, None, None));
-    for (name, estimate) in &picture.signals {
+    for (name, estimate) in picture.signals.iter() {
         assert_eq!(estimate.samples, before.watched.clone().of(name).channel.samples(), "{name}");
     }
     // and a NaN that calls itself fresh
@@ -196,7 +196,7 @@ fn without_a_workload_nothing_is_sized_or_compared() {
     }
     assert_eq!(picture.capacity, None);
     assert!(picture.comparisons.is_empty());
-    assert_eq!(picture.signals[&SignalName::CPU].samples, 260);
+    assert_eq!(picture.signals.get(&SignalName::CPU).unwrap().samples, 260);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
 }
 
 fn finite(picture: &Picture) -> bool {
-    let signals = picture.signals.values().all(|e| {
+    let signals = picture.signals.iter().all(|(_, e)| {
         [e.level, e.slope, e.level_sd, e.slope_sd, e.forecast, e.forecast_sd, e.nis, e.anomaly]
             .iter()
             .all(|v| v.is_finite())

@@ -10,7 +10,8 @@ pub mod comparison;
 pub mod consistency;
 pub mod counts;
 pub mod demand;
-pub mod estimator;
+pub mod estimates;
+mod estimator;
 pub mod growth;
 pub mod joint;
 pub mod judge;
@@ -38,10 +39,9 @@ pub mod trial;
 #[cfg(test)]
 mod oracle_tests;
 
+pub use estimates::Estimates;
 pub use estimator::Estimator;
 pub use settings::{Model, Settings};
-
-use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -53,7 +53,7 @@ use crate::observe::reading::SignalName;
 #[serde(rename_all = "camelCase")]
 pub struct Picture {
     /// Filtered state of each named signal that has had a sample.
-    pub signals: BTreeMap<SignalName, Estimate>,
+    pub signals: Estimates,
     /// Whether the innovations agree with the filters.
     pub consistency: Consistency,
     /// −log₁₀ of the tail probability of the joint innovation, 0…300; `None` before two signals are warm.

@@ -196,9 +196,12 @@ fn load_behind(erlangs: f64, servers: f64, own: f64, idle: &mut bool) -> f64 {
     let (mut low, mut high) = (0.0, servers.min(without));
     let (mut load, mut at);
     if without < servers {
-        let waits = waits_and_slope(servers, without);
-        *idle = *idle || waits.0 <= 0.0;
         if *idle {
+            return without;
+        }
+        let waits = waits_and_slope(servers, without);
+        if waits.0 <= 0.0 {
+            *idle = true;
             return without;
         }
         (load, at) = (without, off(without, waits));

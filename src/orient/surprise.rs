@@ -215,7 +215,8 @@ impl Tail {
         }
         let top = &self.top[..self.kept];
         if !self.cut || top.last().is_some_and(|least| *least <= magnitude) {
-            let place = top.partition_point(|t| *t > magnitude);
+            // After its equals: a signal that stands still moves none of them.
+            let place = top.partition_point(|t| *t >= magnitude);
             if place <= TAIL {
                 let last = self.kept.min(TAIL);
                 self.top.copy_within(place..last, place + 1);

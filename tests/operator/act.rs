@@ -174,7 +174,7 @@ async fn a_scale_is_one_write_with_version_decision_and_attestation() {
     let scene = Scene::set().await;
     let before = scene.server.get("deployments", NS, "web").unwrap();
     let decided = scene.scale();
-    let id = decided.1.id.clone();
+    let id = decided.1.id();
     assert!(is_applied(&scene.carry_out(decided).await));
     let acts = scene.acts();
     assert_eq!(acts.len(), 1, "{acts:?}");
@@ -204,7 +204,7 @@ async fn a_rollback_restores_the_whole_template_in_one_write() {
     let scene = Scene::set().await;
     let before = scene.server.get("deployments", NS, "web").unwrap();
     let decided = scene.rollback();
-    let id = decided.1.id.clone();
+    let id = decided.1.id();
     assert!(is_applied(&scene.carry_out(decided).await));
     assert_eq!(scene.acts().len(), 1);
     let after = scene.server.get("deployments", NS, "web").unwrap();

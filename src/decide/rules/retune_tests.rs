@@ -33,7 +33,7 @@ fn falling() -> Story {
 fn idle_and_low() -> Story {
     let mut story =
         falling().fresh(SignalName::CPU, 0.2).omega(0.88).estimate(SignalName::OMEGA, 0.88, 0.0, 0.01);
-    story.s.picture.signals.remove(&SignalName::BETA);
+    story.s.picture.signals.retain(|name| *name != SignalName::BETA);
     story
 }
 

@@ -85,7 +85,7 @@ async fn live(store: &MemoryStore, life: i64) -> Result<(), Dead> {
         }
         let seen = situation("web", replicas(&target), now);
         let decision = scale(&seen, replicas(&target) + 1);
-        let (id, post) = (decision.id.clone(), state::after(&seen, &decision.plan).unwrap());
+        let (id, post) = (decision.id(), state::after(&seen, &decision.plan).unwrap());
         let intended = ledger.intend(&seen, decision, at(now)).await?;
         let mut data = target.data.clone();
         data.insert("replicas".into(), (replicas(&target) + 1).to_string());

@@ -99,7 +99,10 @@ pub fn situation(target: &str, replicas: i32, now: i64) -> Situation {
                 tunable: None,
             }),
         },
-        picture: Picture { signals: BTreeMap::from([(SignalName::CPU, estimate)]), ..Picture::default() },
+        picture: Picture {
+            signals: [(SignalName::CPU, estimate)].into_iter().collect(),
+            ..Picture::default()
+        },
         memory: Memory::default(),
         gate: GateView::None,
         gate_fault: None,
@@ -110,7 +113,6 @@ pub fn situation(target: &str, replicas: i32, now: i64) -> Situation {
 pub fn scale(situation: &Situation, to: i32) -> Decision {
     let from = situation.observed.workload.as_ref().unwrap().desired;
     Decision {
-        id: format!("01HF{:022}", situation.now.as_second()),
         at: situation.now,
         object: situation.object.clone(),
         action: if to > from { Action::ScaleUp } else { Action::ScaleDown },

@@ -47,7 +47,7 @@ async fn a_bit_of_difference_is_named() {
     let one = replayed(|decision| decision.confidence = Some(f64::from_bits(0.5_f64.to_bits() + 1))).await;
     assert_eq!(one.again, Again::Differs { fields: vec!["confidence"] });
     let one = replayed(|decision| decision.plan = scale(&situation("web", 1, 10), 7).plan).await;
-    assert_eq!(one.again, Again::Differs { fields: vec!["plan"] });
+    assert_eq!(one.again, Again::Differs { fields: vec!["plan", "id"] }, "an id is made of the plan");
 }
 
 #[tokio::test]

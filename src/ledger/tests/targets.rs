@@ -15,7 +15,7 @@ async fn act(ledger: &Ledger, from: i32, to: i32, now: i64, done: bool) -> Targe
     let decision = scale(&situation, to);
     let outcome = if done { applied(&situation, &decision) } else { Outcome::Refused { why: "late".into() } };
     assert!(matches!(decision.plan, Plan::Scale { .. }));
-    let id = decision.id.clone();
+    let id = decision.id();
     let intended = ledger.intend(&situation, decision, at(now)).await.unwrap();
     let claim = attestation(intended.entry());
     ledger.conclude(intended.acted(outcome, at(now))).await.unwrap();

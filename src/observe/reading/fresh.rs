@@ -29,19 +29,28 @@ impl Seen {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fresh<'a> {
     known: [Seen; Known::ALL.len()],
+    /// Whether every named signal may be believed, as is usual.
+    whole: bool,
     all: &'a Readings,
 }
 
 impl<'a> Fresh<'a> {
     /// One pass over the readings.
     pub(crate) fn of(all: &'a Readings) -> Self {
-        let mut fresh = Self { known: [Seen::default(); Known::ALL.len()], all };
+        let mut fresh = Self { known: [Seen::default(); Known::ALL.len()], whole: true, all };
         for (name, reading) in all {
+            let sample = reading.believed();
+            fresh.whole &= sample.is_some();
             if let Some(place) = name.known() {
-                fresh.known[place as usize] = Seen { named: true, sample: reading.believed() };
+                fresh.known[place as usize] = Seen { named: true, sample };
             }
         }
         fresh
+    }
+
+    /// Whether every named signal may be believed.
+    pub(crate) fn whole(&self) -> bool {
+        self.whole
     }
 
     /// Whether anybody named the signal.

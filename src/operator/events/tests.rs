@@ -40,7 +40,7 @@ fn healthy() -> MatVerseScalingStatus {
 
 fn decision(action: &str, plan: &Plan, act: bool, why: &str) -> Decision {
     serde_json::from_value(json!({
-        "id": "01D", "at": "2030-01-02T12:00:00Z",
+        "at": "2030-01-02T12:00:00Z",
         "object": {"namespace": "shop", "name": "web", "uid": "o", "target": "web"},
         "action": action, "plan": plan, "act": act, "want": 5, "why": why,
         "reasoning": "5 replicas keep 70 % cpu", "rules": [], "waitingOn": [], "notices": [],
@@ -80,7 +80,8 @@ fn an_act_is_said_with_its_numbers_and_a_steady_state_is_silent() {
     let mut announced = Announced::default();
     let up = decision("ScaleUp", &Plan::Scale { from: 3, to: 5 }, true, "Forecast");
     let news = announced.scaling(&healthy(), Some((&up, Some(&applied()))), now());
-    assert_eq!(said(&news), [("ScaledUp", "3 → 5 replicas: 5 replicas keep 70 % cpu (decision 01D)")]);
+    let note = format!("3 → 5 replicas: 5 replicas keep 70 % cpu (decision {})", up.id());
+    assert_eq!(said(&news), [("ScaledUp", note.as_str())]);
     assert!(news[0].is_act());
     for turn in 1..100 {
         let news = announced.scaling(&healthy(), Some((&quiet(), None)), later(15 * turn));
@@ -123,7 +124,8 @@ fn an_act_that_does_not_stand_is_held_and_says_why() {
     let up = decision("ScaleUp", &Plan::Scale { from: 3, to: 5 }, true, "Forecast");
     let refused = Outcome::Refused { why: "the target moved on".into() };
     let news = Announced::default().scaling(&healthy(), Some((&up, Some(&refused))), now());
-    assert_eq!(said(&news), [("Held", "ScaleUp refused: the target moved on (decision 01D)")]);
+    let note = format!("ScaleUp refused: the target moved on (decision {})", up.id());
+    assert_eq!(said(&news), [("Held", note.as_str())]);
     assert!(!news[0].is_act(), "nothing happened to the Deployment");
 }
 

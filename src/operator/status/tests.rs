@@ -51,7 +51,7 @@ fn decision(plan: &Plan) -> Decision {
     let memory = json!({"recommendations": [["2030-01-02T11:59:45Z", 4], ["2030-01-02T12:00:00Z", 5]],
         "cooldownUntil": "2030-01-02T12:01:00Z"});
     serde_json::from_value(json!({
-        "id": "01D", "at": "2030-01-02T12:00:00Z",
+        "at": "2030-01-02T12:00:00Z",
         "object": {"namespace": "shop", "name": "web", "uid": "o", "target": "web"},
         "action": if *plan == Plan::Nothing { "Noop" } else { "ScaleUp" },
         "confidence": 0.914_9, "plan": plan, "act": true, "want": 5, "why": "Forecast",
@@ -132,12 +132,13 @@ fn is(status: &str, reason: &str) -> (String, String) {
 
 #[test]
 fn a_status_says_what_stands_what_is_wanted_and_what_was_done() {
-    let status = scene().status(&MatVerseScalingStatus::default());
+    let scene = scene();
+    let status = scene.status(&MatVerseScalingStatus::default());
     assert_eq!(status.observed_generation, Some(4));
     assert_eq!((status.current_replicas, status.desired_replicas), (Some(3), Some(5)));
     let last = status.last_decision.unwrap();
     assert_eq!((last.action.as_str(), last.confidence, last.executed), ("ScaleUp", Some(0.91), true));
-    assert_eq!(last.decision_id.as_deref(), Some("01D"));
+    assert_eq!(last.decision_id, Some(scene.decision.id()));
     assert_eq!(status.current_metrics.cpu_usage, Some(0.82));
     assert_eq!(status.current_metrics.omega_score, Some(0.93));
     assert_eq!(status.current_metrics.psi_index, None, "a NaN is absent");
@@ -343,7 +344,6 @@ fn a_steady_state_writes_only_the_heartbeat() {
     // Everything that rides along moves.
     scene.at = at("2030-01-02T12:00:15Z");
     scene.decision.at = scene.at;
-    scene.decision.id = "02D".into();
     scene.decision.confidence = Some(0.5);
     scene.decision.reasoning = "5 replicas keep 69 % cpu".into();
     scene.decision.waiting_on = vec!["stabilisation: 227 s of 300 s".into()];

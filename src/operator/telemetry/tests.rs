@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 
 use super::*;
@@ -19,7 +17,9 @@ fn picture(omega: Option<f64>) -> Picture {
     let estimate = |nis| Estimate { nis, ..Estimate::default() };
     Picture {
         omega: omega.map(|value| OmegaEstimate { value, disagrees: false }),
-        signals: BTreeMap::from([(SignalName::CPU, estimate(1.5)), (SignalName::LATENCY, estimate(2.5))]),
+        signals: [(SignalName::CPU, estimate(1.5)), (SignalName::LATENCY, estimate(2.5))]
+            .into_iter()
+            .collect(),
         ..Picture::default()
     }
 }
