@@ -22,7 +22,7 @@ fn predict_and_update_allocate_nothing() {
 }
 
 /// Allocations of a quiet turn, the situation put together and remembered included: a new one has to be asked for here.
-const MOST: u64 = 17;
+const MOST: u64 = 15;
 
 #[test]
 fn a_turn_keeps_nothing_and_allocates_no_more_with_time() {

@@ -48,6 +48,8 @@ fn whole_turn(c: &mut Criterion) {
 }
 
 const TURNS: usize = 20_000;
+/// Turns before those, in which the estimator that is timed learns what the pilot beside it knows already.
+const WARM: usize = 300;
 const RUNS: usize = 7;
 
 /// p50 and p99.
@@ -64,7 +66,7 @@ fn runs() -> [Vec<Vec<u128>>; 4] {
         let (mut pilot, mut feed) = pilot();
         let (mut estimator, settings) = (Estimator::new(), decide::settings(pilot.spec()));
         let mut apart = [const { Vec::new() }; 3];
-        for _ in 0..TURNS {
+        for turn in 0..WARM + TURNS {
             let observed = feed.next();
             let began = Instant::now();
             black_box(estimator.orient(black_box(&observed), &settings));
@@ -74,6 +76,9 @@ fn runs() -> [Vec<Vec<u128>>; 4] {
             black_box(decide::decide(black_box(&situation)));
             let decided = began.elapsed().as_nanos();
             pilot.decide(&situation);
+            if turn < WARM {
+                continue;
+            }
             for (all, one) in apart.iter_mut().zip([oriented, decided, oriented + decided]) {
                 all.push(one);
             }
