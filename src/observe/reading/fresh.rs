@@ -90,6 +90,7 @@ mod tests {
                 let fresh = Fresh::of(&readings);
                 assert!(fresh.named(name) && !fresh.named(&SignalName::new("other")));
                 assert_eq!(fresh.sample(name), readings[name].believed());
+                assert_eq!(fresh.whole(), readings[name].believed().is_some());
                 Known::ALL
                     .map(|known| (fresh[known].named, fresh[known].value(), name.known() == Some(known)))
             };
