@@ -295,8 +295,10 @@ fn outages_and_deaths_in_each_stage_hold_a_league_and_do_not_end_it() {
     let arena = begin("e2e-league-outage", "v2", &[("NOTE", "next")]);
     let watched = arena.watch_route();
     let _traffic = arena.traffic(METHODS, LOAD);
+    // An outage takes a minute of evidence from the canary stage, and what is left of it must tell two equals to be equals.
     let stages = SHORT
         .replace("shadowSeconds: 12", "shadowSeconds: 30")
+        .replace("canarySeconds: 80", "canarySeconds: 120")
         .replace("rollbackWindowSeconds: 30", "rollbackWindowSeconds: 60");
     arena.gate("", &stages);
     for (stage, next) in [("Shadow", "Canary"), ("Canary", "Promote"), ("Promote", "Promoted")] {
