@@ -1,6 +1,6 @@
 //! What is believed and what is not, with a real Prometheus.
 
-use crate::cluster::{Load, Space, ours, present, stays, until};
+use crate::cluster::{Space, present, stays, until};
 use crate::workload::{mvs, shop};
 
 fn state(space: &Space, mvs: &str, signal: &str) -> String {
@@ -52,27 +52,4 @@ fn each_state_of_a_reading_is_told_apart() {
             .then_some(())
     });
     stays(3, "nothing moves", || space.replicas("web") == 2);
-}
-
-#[test]
-fn an_outage_of_prometheus_holds_and_recovers() {
-    if !present() {
-        return;
-    }
-    let space = Space::new("e2e-outage");
-    space.apply(&shop("web", "v1", 2, 30082));
-    space.apply(&mvs("web", "web", "  minReplicas: 1\n  maxReplicas: 4\n  targets: {latencyTarget: 250}"));
-    let _load = Load::start(30082, "0s:15,200s:15");
-    until(90, "metrics arrive", || (space.condition("web", "MetricsAvailable").0 == "True").then_some(()));
-    let before = space.replicas("web");
-    ours("prometheus", &["down"]);
-    let held = std::panic::catch_unwind(|| {
-        until(60, "MetricsAvailable=False", || {
-            (space.condition("web", "MetricsAvailable").0 == "False").then_some(())
-        });
-        stays(10, "the count holds", || space.replicas("web") == before);
-    });
-    ours("prometheus", &["up"]);
-    held.unwrap();
-    until(90, "recovery", || (space.condition("web", "MetricsAvailable").0 == "True").then_some(()));
 }

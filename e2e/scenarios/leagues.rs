@@ -1,33 +1,17 @@
 //! Leagues on the real control plane, with real requests through a real gateway.
 //!
-//! Several run side by side, each in a namespace of its own: what one of them waits for, the others use.
+//! What noise can do to an equal challenger, on a busy machine most of all, is an end without a verdict; what waits for a
+//! promotion waits with that in mind.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::audit::{every_decision_is_made_again, worth};
+use crate::audit::worth;
 use crate::cluster::{Load, Space, present, run, until};
 use crate::league::evolving;
 use crate::league::route::Route;
-use crate::league::{Arena, CHALLENGER, CHAMPION, CONTESTANT, Outage, evidence, reachable};
-use crate::process::{kill_leader, leader, verify};
-
-/// Stages short enough for a test; samples few enough for its load. "As good" takes some 500 requests, more on a
-/// machine that is busy: the canary stage has 400 of them, and 1,200 with its extensions.
-const SHORT: &str = "    shadowSeconds: 12\n    canarySeconds: 80\n    rollbackWindowSeconds: 30\n    weight: 0.2\n    \
-                     minSamplesShadow: 60\n    minSamplesCanary: 60\n    p95Ms: 150";
-const METHODS: &str = "GET:3,POST:1";
-const LOAD: &str = "0s:25,900s:25";
-
-fn begin(name: &str, image: &str, environment: &[(&str, &str)]) -> Arena {
-    let arena = Arena::new(name);
-    arena.apply(CHAMPION, "v1", &[]);
-    arena.apply(CHALLENGER, image, environment);
-    arena.ready(CHAMPION);
-    arena.ready(CHALLENGER);
-    arena
-}
+use crate::league::{Arena, CHALLENGER, CHAMPION, CONTESTANT, LOAD, METHODS, SHORT, evidence, reachable};
 
 /// The end of a league, with its token.
 fn ended(arena: &Arena, seconds: u64, stage: &str) -> String {
@@ -41,16 +25,12 @@ fn league_event(arena: &Arena, text: &str) -> bool {
     arena.space.events("LeagueStage").iter().any(|note| note.contains(text))
 }
 
-fn home(arena: &Arena) {
-    until(30, "all requests go to the champion", || {
-        let route = arena.route();
-        (route.weight(CHAMPION) == 100 && !route.mirrors()).then_some(())
-    });
-}
-
-/// A good challenger goes all the way, and every state of the route on the way is whole.
-fn good() {
-    let arena = begin("e2e-league-good", "v2", &[("NOTE", "next")]);
+#[test]
+fn a_good_challenger_is_promoted_and_a_person_may_take_it_back() {
+    if !reachable() {
+        return;
+    }
+    let arena = Arena::with_challenger("e2e-league-good", "v2", &[("NOTE", "next")]);
     let before = arena.template(CHAMPION);
     let watched = arena.watch_route();
     let traffic = arena.traffic(METHODS, LOAD);
@@ -65,7 +45,7 @@ fn good() {
     until(30, "the canary has its share", || (arena.route().weight(CHALLENGER) == 20).then_some(()));
     arena.until_promote(360);
     assert_eq!(ended(&arena, 180, "Promoted"), "WatchPassed");
-    home(&arena);
+    arena.until_home();
     assert_eq!(arena.template(CHAMPION), arena.template(CHALLENGER));
     assert_eq!(arena.space.get("deployment/web")["spec"]["selector"]["matchLabels"]["app"], CHAMPION);
     let states = watched.states();
@@ -105,15 +85,18 @@ fn good() {
     });
 }
 
-/// A slow one does not reach users.
-fn slow() {
-    let arena = begin("e2e-league-slow", "v2", &[("FAULT_DELAY_MS", "80")]);
+#[test]
+fn a_slow_challenger_serves_nobody() {
+    if !reachable() {
+        return;
+    }
+    let arena = Arena::with_challenger("e2e-league-slow", "v2", &[("FAULT_DELAY_MS", "80")]);
     let traffic = arena.traffic(METHODS, LOAD);
     arena.gate("", &SHORT.replace("shadowSeconds: 12", "shadowSeconds: 600"));
     arena.until_stage(60, "Shadow");
     let why = ended(&arena, 200, "RolledBack");
     assert!(["LatencyWorse", "P95"].contains(&why.as_str()), "{why}");
-    home(&arena);
+    arena.until_home();
     assert_eq!(traffic.finish().answers(CHALLENGER), 0, "it never served anybody");
     assert!(!league_event(&arena, "Canary"));
     // It is not tried again until its template changes.
@@ -121,24 +104,30 @@ fn slow() {
     assert_eq!(arena.stage(), "RolledBack");
 }
 
-/// Rare errors end it in the canary stage, before its timer.
-fn rare_errors() {
-    let arena = begin("e2e-league-errors", "v2", &[("NOTE", "next")]);
+#[test]
+fn rare_errors_end_a_canary_before_its_timer() {
+    if !reachable() {
+        return;
+    }
+    let arena = Arena::with_challenger("e2e-league-errors", "v2", &[("NOTE", "next")]);
     let traffic = arena.traffic(METHODS, LOAD);
     arena.gate("", &SHORT.replace("canarySeconds: 80", "canarySeconds: 3600"));
     arena.until_stage(150, "Canary");
     arena.ail(CHALLENGER, 0, 0.3);
     let why = ended(&arena, 200, "RolledBack");
     assert!(["ErrorsWorse", "ErrorMax"].contains(&why.as_str()), "{why}");
-    home(&arena);
+    arena.until_home();
     assert!(traffic.finish().errors() > 0, "users saw some of it");
     assert!(!arena.space.events("RolledBack").is_empty());
     assert_ne!(arena.template(CHAMPION), arena.template(CHALLENGER));
 }
 
-/// One that turns bad after its promotion is brought back.
-fn bad_later() {
-    let arena = begin("e2e-league-later", "v2", &[("NOTE", "next")]);
+#[test]
+fn what_turns_bad_after_its_promotion_is_brought_back() {
+    if !reachable() {
+        return;
+    }
+    let arena = Arena::with_challenger("e2e-league-later", "v2", &[("NOTE", "next")]);
     let _traffic = arena.traffic(METHODS, LOAD);
     let before = arena.template(CHAMPION);
     arena.gate("", &SHORT.replace("rollbackWindowSeconds: 30", "rollbackWindowSeconds: 600"));
@@ -152,12 +141,15 @@ fn bad_later() {
     arena.ail(CHAMPION, 0, 0.5);
     assert_eq!(ended(&arena, 200, "RolledBack"), "WatchFailed");
     until(60, "the champion has its template back", || (arena.template(CHAMPION) == before).then_some(()));
-    home(&arena);
+    arena.until_home();
 }
 
-/// A hand on the route is respected and said; put back, the league goes on.
-fn edited() {
-    let arena = begin("e2e-league-edited", "v2", &[("NOTE", "next")]);
+#[test]
+fn a_hand_on_the_route_is_respected_and_said() {
+    if !reachable() {
+        return;
+    }
+    let arena = Arena::with_challenger("e2e-league-edited", "v2", &[("NOTE", "next")]);
     let _traffic = arena.traffic(METHODS, LOAD);
     arena.gate("", &SHORT.replace("canarySeconds: 80", "canarySeconds: 3600"));
     arena.until_stage(150, "Canary");
@@ -176,34 +168,44 @@ fn edited() {
     assert_eq!(arena.stage(), "Canary");
     // Deleted in the middle of it: what was borrowed goes back, then the gate goes.
     arena.space.kubectl(&["delete", "og", CHAMPION, "--timeout=60s"]);
-    home(&arena);
+    arena.until_home();
 }
 
-/// The challenger vanishes in the middle of a stage.
-fn deleted() {
-    let arena = begin("e2e-league-deleted", "v2", &[("NOTE", "next")]);
+#[test]
+fn a_challenger_that_vanishes_ends_its_shadow_stage() {
+    if !reachable() {
+        return;
+    }
+    let arena = Arena::with_challenger("e2e-league-deleted", "v2", &[("NOTE", "next")]);
     let _traffic = arena.traffic(METHODS, LOAD);
     arena.gate("", &SHORT.replace("shadowSeconds: 12", "shadowSeconds: 3600"));
     arena.until_stage(60, "Shadow");
     arena.space.kubectl(&["delete", "deployment", CHALLENGER]);
     assert_eq!(ended(&arena, 60, "RolledBack"), "ChallengerGone");
-    home(&arena);
+    arena.until_home();
 }
 
-/// The same in the canary stage.
-fn deleted_later() {
-    let arena = begin("e2e-league-gone", "v2", &[("NOTE", "next")]);
+#[test]
+fn a_challenger_that_vanishes_ends_its_canary_stage() {
+    if !reachable() {
+        return;
+    }
+    let arena = Arena::with_challenger("e2e-league-gone", "v2", &[("NOTE", "next")]);
     let traffic = arena.traffic(METHODS, LOAD);
     arena.gate("", &SHORT.replace("canarySeconds: 80", "canarySeconds: 3600"));
     arena.until_stage(150, "Canary");
     arena.space.kubectl(&["delete", "deployment", CHALLENGER]);
     assert_eq!(ended(&arena, 60, "RolledBack"), "ChallengerGone");
-    home(&arena);
+    arena.until_home();
     drop(traffic);
 }
 
 /// Without a route: by replicas behind one Service, and none of the challenger's left afterwards.
-fn by_share() {
+#[test]
+fn without_a_route_the_share_is_one_of_replicas() {
+    if !reachable() {
+        return;
+    }
     let space = Space::new("e2e-league-share");
     for (side, note) in [(CHAMPION, "one"), (CHALLENGER, "next")] {
         let note = format!("        env:\n        - {{name: NOTE, value: {note}}}\n");
@@ -211,12 +213,12 @@ fn by_share() {
     }
     space.apply(
         "apiVersion: v1\nkind: Service\nmetadata: {name: both}\nspec:\n  type: NodePort\n  selector: {tier: shop}\n  \
-         ports: [{port: 80, targetPort: 8080, nodePort: 30089}]\n",
+         ports: [{port: 80, targetPort: 8080, nodePort: 30085}]\n",
     );
     for side in [CHAMPION, CHALLENGER] {
         space.kubectl(&["rollout", "status", &format!("deployment/{side}"), "--timeout=90s"]);
     }
-    let _load = Load::start(30089, LOAD);
+    let _load = Load::start(30085, LOAD);
     space.apply(&format!(
         "apiVersion: matverse.io/v1alpha1\nkind: OmegaGate\nmetadata: {{name: {CHAMPION}}}\nspec:\n  \
          targetRef: {{name: {CHAMPION}}}\n  intervalSeconds: 2\n{}\n  \
@@ -241,89 +243,23 @@ fn by_share() {
     assert_eq!((champion.1, challenger.1), (json!(CHAMPION), json!(CHALLENGER)));
 }
 
-/// Candidates of `matverse evolve`.
-fn evolved() {
-    let arena = begin("e2e-league-evolve", "v1", &[]);
+#[test]
+fn candidates_go_through_one_after_the_other() {
+    if !reachable() {
+        return;
+    }
+    let arena = Arena::with_challenger("e2e-league-evolve", "v1", &[]);
     evolving::evolved(&arena, SHORT);
 }
 
-/// Soft-steer.
-fn steered() {
-    let arena = begin("e2e-league-steer", "v2", &[("NOTE", "next")]);
+#[test]
+fn effort_that_is_not_calm_keeps_a_canary_waiting() {
+    if !reachable() {
+        return;
+    }
+    let arena = Arena::with_challenger("e2e-league-steer", "v2", &[("NOTE", "next")]);
     let canary = SHORT.replace("canarySeconds: 80", "canarySeconds: 3600");
     evolving::steered(&arena, &canary);
-}
-
-fn side_by_side(all: &[(&str, fn())]) {
-    let failed: Vec<&str> = std::thread::scope(|scope| {
-        let running: Vec<_> = all.iter().map(|(name, run)| (*name, scope.spawn(run))).collect();
-        running.into_iter().filter_map(|(name, run)| run.join().err().map(|_| name)).collect()
-    });
-    assert!(failed.is_empty(), "{failed:?}");
-}
-
-#[test]
-fn good_ones_are_promoted_and_bad_ones_never_reach_more_than_their_slice() {
-    if !reachable() {
-        return;
-    }
-    // What is decided by a comparison of equals comes second, on a machine that is less busy.
-    side_by_side(&[
-        ("slow", slow as fn()),
-        ("rare errors", rare_errors),
-        ("edited", edited),
-        ("deleted", deleted),
-        ("deleted later", deleted_later),
-        ("steered", steered),
-    ]);
-    side_by_side(&[
-        ("good", good as fn()),
-        ("bad later", bad_later),
-        ("by share", by_share),
-        ("evolved", evolved),
-    ]);
-    until(30, "the ledger verifies", || verify().ok());
-    every_decision_is_made_again();
-}
-
-/// Prometheus gone in each stage holds the league, the leader's death in each stage loses nothing, and it goes on.
-#[test]
-fn outages_and_deaths_in_each_stage_hold_a_league_and_do_not_end_it() {
-    if !reachable() {
-        return;
-    }
-    let arena = begin("e2e-league-outage", "v2", &[("NOTE", "next")]);
-    let watched = arena.watch_route();
-    let _traffic = arena.traffic(METHODS, LOAD);
-    // An outage takes a minute of evidence from the canary stage, and what is left of it must tell two equals to be equals.
-    let stages = SHORT
-        .replace("shadowSeconds: 12", "shadowSeconds: 30")
-        .replace("canarySeconds: 80", "canarySeconds: 120")
-        .replace("rollbackWindowSeconds: 30", "rollbackWindowSeconds: 60");
-    arena.gate("", &stages);
-    for (stage, next) in [("Shadow", "Canary"), ("Canary", "Promote"), ("Promote", "Promoted")] {
-        arena.until_stage(420, stage);
-        // The rollout needs no metrics; the watch after it does.
-        until(90, "the stage is under way", || (arena.league()["reason"] != "RollingOut").then_some(()));
-        if stage == "Promote" {
-            until(90, "the watch", || (arena.league()["reason"] == "Collecting").then_some(()));
-        }
-        let since = arena.league()["since"].clone();
-        let outage = Outage::begin();
-        until(90, "the league waits", || (arena.league()["reason"] == "NoFreshEvidence").then_some(()));
-        assert_eq!(arena.stage(), stage, "nothing passes and nothing ends without evidence");
-        let first = kill_leader();
-        until(90, "another leader", || leader().filter(|l| *l != first));
-        drop(outage);
-        assert_eq!(arena.league()["since"], since, "it is the same stage");
-        until(420, &format!("{stage} is left"), || {
-            let now = arena.stage();
-            (now != stage || now == next).then(|| assert_eq!(now, next, "{}", arena.league()))
-        });
-    }
-    assert!(watched.states().iter().all(Route::whole), "{:?}", watched.states());
-    home(&arena);
-    until(30, "the ledger verifies", || verify().ok());
 }
 
 /// A gate that blocks and asks for a rollback, and no rollout to blame: nothing is rolled back.
@@ -333,13 +269,13 @@ fn a_blocking_gate_without_a_rollout_to_blame_rolls_nothing_back() {
         return;
     }
     let space = Space::new("e2e-gate-block");
-    space.apply(&crate::workload::shop("web", "v1", 2, 30087));
+    space.apply(&crate::workload::shop("web", "v1", 2, 30086));
     space.apply(&crate::workload::mvs(
         "web",
         "web",
         "  minReplicas: 2\n  gateRef: {name: web}\n  rollback: {attributionSeconds: 60}",
     ));
-    let _load = Load::start(30087, "0s:10,300s:10");
+    let _load = Load::start(30086, "0s:10,300s:10");
     // Θ̂ of a 20 ms service is .98: no service reaches .999.
     space.apply(
         "apiVersion: matverse.io/v1alpha1\nkind: OmegaGate\nmetadata: {name: web}\nspec:\n  targetRef: {name: web}\n  \

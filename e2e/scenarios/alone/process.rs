@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::audit::verify;
 use crate::cluster::{Load, Space, ours, present, run, until};
 use crate::workload::{mvs, shop};
 
@@ -23,12 +24,6 @@ pub fn kill_leader() -> String {
     let pod = first.split('_').next().unwrap();
     run("kubectl", &["-n", SYSTEM, "delete", "pod", pod, "--grace-period=0", "--force"], None).unwrap();
     first
-}
-
-/// Whether the ledger holds, by the public key alone.
-pub fn verify() -> Result<String, String> {
-    let key = ours("public-key", &[]);
-    run("matverse", &["ledger", "verify", "--cluster", "--key", key.trim()], None)
 }
 
 #[test]
