@@ -10,7 +10,7 @@ TRIPLE  := x86_64-unknown-linux-gnu
 STATICS := $(CACHE)/target-image
 STATIC  := $(STATICS)/$(TRIPLE)/release/matverse
 
-.PHONY: help test demo unit e2e lint fmt crds image campaign fuzz coverage bench-speed bench-quality bench-scale up down clean
+.PHONY: help test demo unit e2e lint fmt crds image campaign mutants fuzz coverage bench-speed bench-quality bench-scale up down clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -20,8 +20,9 @@ test: lint unit e2e ## everything that CI runs
 demo: image ## a service under load, run by the operator, on a real control plane
 	@PATH="$(dir $(STATIC)):$$PATH" e2e/demo $(IMAGE)
 
+# Many tests of the operator wait, so there are more of them at once than cores.
 unit: ## pure rooms, the scripted API server and Prometheus, and the ledger's formats against other people's code
-	MATVERSE_MERKLE_VECTORS="$$(e2e/vectors target/vectors)" cargo test --locked
+	MATVERSE_MERKLE_VECTORS="$$(e2e/vectors target/vectors)" RUST_TEST_THREADS=8 cargo test --locked
 	cd e2e/auditor && go test ./...
 	cd e2e && go test ./cmd/load ./cmd/shop
 
@@ -50,6 +51,9 @@ image: ## the operator's image, as an archive, without a container engine
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(TRIPLE) --target-dir $(STATICS)
 	@mkdir -p $(dir $(IMAGE))
 	e2e/image -o $(IMAGE) -ref localhost/matverse:e2e -entrypoint /matverse -user 65532:65532 $(STATIC):/matverse
+
+mutants: ## seeded bugs, each of which a named test must notice
+	@tests/mutants/run
 
 fuzz: ## every parser against random input, FUZZ_SECONDS each (60); needs nightly, installs cargo-fuzz
 	@fuzz/run $(or $(FUZZ_SECONDS),60)

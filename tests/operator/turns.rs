@@ -110,6 +110,21 @@ async fn without_prometheus_the_count_is_held_and_comes_back_to_life_with_it() {
     stage.prometheus.set("demo_cpu", "NaN");
     turns(1).await;
     assert_eq!((stage.counts("web"), stage.acts("web")), (vec![4], vec![]));
+    stage.prometheus.set("demo_cpu", 0.01);
+    until("MetricsAvailable=True", || stage.condition("web", "MetricsAvailable").0 == "True").await;
+}
+
+#[tokio::test]
+async fn a_change_that_comes_while_a_turn_is_under_way_is_not_missed() {
+    let stage = Stage::set().await;
+    stage.prometheus.slow(std::time::Duration::from_millis(800));
+    stage.workload("web", 2);
+    // Its next turn comes after the test's patience.
+    stage.scaling("web", &json!({"intervalSeconds": 300}));
+    let _operator = stage.start("a");
+    until("its first turn asks", || stage.prometheus.asked() > 0).await;
+    stage.server.edit("matversescalings", NS, "web", |m| m["spec"]["minReplicas"] = json!(3));
+    until("the change is acted on", || stage.replicas("web") == 3).await;
 }
 
 #[tokio::test]

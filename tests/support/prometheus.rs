@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wiremock::matchers::any;
@@ -13,6 +14,8 @@ struct Script {
     age: f64,
     down: bool,
     body: Option<String>,
+    delay: Duration,
+    asked: usize,
 }
 
 /// The server.
@@ -25,7 +28,11 @@ struct Answers(Arc<Mutex<Script>>);
 
 impl Respond for Answers {
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        let script = self.0.lock().unwrap().clone();
+        let script = {
+            let mut script = self.0.lock().unwrap();
+            script.asked += 1;
+            script.clone()
+        };
         if script.down {
             return ResponseTemplate::new(503);
         }
@@ -39,7 +46,7 @@ impl Respond for Answers {
         let range = request.url.path().ends_with("query_range");
         let (kind, result) = if range { ("matrix", Vec::new()) } else { ("vector", series(&script, &query)) };
         let body = json!({"status": "success", "data": {"resultType": kind, "result": result}});
-        ResponseTemplate::new(200).set_body_json(body)
+        ResponseTemplate::new(200).set_body_json(body).set_delay(script.delay)
     }
 }
 
@@ -79,6 +86,16 @@ impl Prometheus {
     /// It answers 503, or well again.
     pub fn down(&self, down: bool) {
         self.script.lock().unwrap().down = down;
+    }
+
+    /// It takes its time over each answer.
+    pub fn slow(&self, delay: Duration) {
+        self.script.lock().unwrap().delay = delay;
+    }
+
+    /// How often it was asked.
+    pub fn asked(&self) -> usize {
+        self.script.lock().unwrap().asked
     }
 
     /// Every sample is so many seconds old.
