@@ -17,4 +17,3 @@ mod evidence;
 mod gateway;
 mod leagues;
 mod respect;
-mod retune;

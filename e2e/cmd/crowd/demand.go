@@ -19,6 +19,7 @@ const (
 	calm    = 25.0 // requests a second of a workload
 	busy    = 60.0 // and of one in its rush
 	idleMS  = 60.0 // p95 of an answer that waits for nothing
+	target  = 250  // that it may take
 )
 
 // rush lasts this long; one in twenty workloads has one at a time.
@@ -27,36 +28,54 @@ const (
 	share = 20
 )
 
-// demand is what each workload is asked for, and who serves it.
-type demand struct {
-	mu       sync.Mutex
-	ready    []map[types.UID]bool
-	requests []float64
-	at       time.Time
+// ours are the workloads that the operator scales, others those of a HorizontalPodAutoscaler each: the first of both are
+// asked for the same, and so on.
+const (
+	ours   = "app"
+	others = "hpa"
+)
+
+// workload is one of them, and its ready pods by name.
+type workload struct {
+	i        int // among those of its side
+	side     string
+	name     string
+	ready    map[types.UID]string
+	requests float64
 }
 
-func newDemand(n int) *demand {
-	d := &demand{ready: make([]map[types.UID]bool, n), requests: make([]float64, n), at: time.Now()}
-	for i := range d.ready {
-		d.ready[i] = map[types.UID]bool{}
+// demand is what each workload is asked for, and who serves it.
+type demand struct {
+	mu     sync.Mutex
+	all    []*workload
+	byName map[string]*workload
+	n      int // of a side
+	at     time.Time
+}
+
+func newDemand(n int, sides ...string) *demand {
+	d := &demand{byName: map[string]*workload{}, n: n, at: time.Now()}
+	for _, side := range sides {
+		for i := range n {
+			w := &workload{i: i, side: side, name: fmt.Sprintf("%s%05d", side, i), ready: map[types.UID]string{}}
+			d.all, d.byName[w.name] = append(d.all, w), w
+		}
 	}
 	return d
 }
 
-func name(i int) string { return fmt.Sprintf("app%05d", i) }
-
 // note takes in a pod as it stands now, or that it is gone.
 func (d *demand) note(pod *core.Pod, gone bool) {
-	var i int
-	if _, err := fmt.Sscanf(pod.Labels["app"], "app%05d", &i); err != nil || i >= len(d.ready) {
+	w := d.byName[pod.Labels["app"]]
+	if w == nil {
 		return // of a larger crowd before
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if gone || pod.DeletionTimestamp != nil || !ready(pod) {
-		delete(d.ready[i], pod.UID)
+		delete(w.ready, pod.UID)
 	} else {
-		d.ready[i][pod.UID] = true
+		w.ready[pod.UID] = pod.Name
 	}
 }
 
@@ -76,8 +95,8 @@ func (d *demand) missing() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	missing := 0
-	for _, pods := range d.ready {
-		if len(pods) == 0 {
+	for _, w := range d.all {
+		if len(w.ready) == 0 {
 			missing++
 		}
 	}
@@ -118,14 +137,58 @@ func (d *demand) page(w http.ResponseWriter, _ *http.Request) {
 	d.at = now
 	out := bufio.NewWriter(w)
 	defer out.Flush()
-	for i, pods := range d.ready {
-		asked := rate(i, now)
-		d.requests[i] += asked * passed
-		labels := fmt.Sprintf("{namespace=%q,app=%q}", namespace, name(i))
-		fmt.Fprintf(out, "crowd_requests_total%s %.0f\ncrowd_errors_total%s 0\n", labels, d.requests[i], labels)
-		if len(pods) > 0 {
-			used := min(1, asked/(carries*float64(len(pods))))
-			fmt.Fprintf(out, "crowd_cpu%s %.4f\ncrowd_latency_ms%s %.2f\n", labels, used, labels, idleMS/(1-min(0.95, used)))
+	for _, w := range d.all {
+		asked := rate(w.i, now)
+		w.requests += asked * passed
+		labels := fmt.Sprintf("{namespace=%q,app=%q}", namespace, w.name)
+		fmt.Fprintf(out, "crowd_requests_total%s %.0f\ncrowd_errors_total%s 0\n", labels, w.requests, labels)
+		if len(w.ready) > 0 {
+			used := w.used(asked)
+			fmt.Fprintf(out, "crowd_cpu%s %.4f\ncrowd_latency_ms%s %.2f\n", labels, used, labels, latency(used))
 		}
 	}
+}
+
+// used share of each replica's request, and what an answer takes then, ms.
+func (w *workload) used(asked float64) float64 { return min(1, asked/(carries*float64(len(w.ready)))) }
+func latency(used float64) float64             { return idleMS / (1 - min(0.95, used)) }
+
+// served is how a side did over a while.
+type served struct {
+	Late     float64 `json:"timeOverTarget"` // share of the time of all workloads
+	Replicas float64 `json:"meanReplicas"`
+	Changes  int     `json:"replicaChanges"`
+}
+
+// look each second at who is late, until ctx ends.
+func (d *demand) watch(ctx context.Context) map[string]*served {
+	sides, looks := map[string]*served{}, 0.0
+	last := map[*workload]int{}
+	for sleep(ctx, time.Second) == nil {
+		looks++
+		d.mu.Lock()
+		now := time.Now()
+		for _, w := range d.all {
+			side := sides[w.side]
+			if side == nil {
+				side = &served{}
+				sides[w.side] = side
+			}
+			have := len(w.ready)
+			if have == 0 || latency(w.used(rate(w.i, now))) > target {
+				side.Late++
+			}
+			side.Replicas += float64(have)
+			if was, known := last[w]; known && was != have {
+				side.Changes++
+			}
+			last[w] = have
+		}
+		d.mu.Unlock()
+	}
+	for _, side := range sides {
+		side.Late /= looks * float64(d.n)
+		side.Replicas /= looks * float64(d.n)
+	}
+	return sides
 }

@@ -77,14 +77,13 @@ func keepNode(ctx context.Context, c *clients) error {
 	return nil
 }
 
-// watchPods makes pods of the hollow node ready and lets deleted ones go. It tells demand who is ready, and gives a
-// count of the changes to each Deployment's replicas.
-func watchPods(ctx context.Context, c *clients, d *demand) (*atomic.Int64, error) {
-	ours := informers.NewSharedInformerFactoryWithOptions(c, 0, informers.WithNamespace(namespace),
+// watchPods makes pods of the hollow node ready and lets deleted ones go, and tells demand who is ready.
+func watchPods(ctx context.Context, c *clients, d *demand) error {
+	factory := informers.NewSharedInformerFactoryWithOptions(c, 0, informers.WithNamespace(namespace),
 		informers.WithTweakListOptions(func(o *meta.ListOptions) {
 			o.FieldSelector = fields.OneTermEqualSelector("spec.nodeName", node).String()
 		}))
-	pods := ours.Core().V1().Pods().Informer()
+	pods := factory.Core().V1().Pods().Informer()
 	queue := make(chan *core.Pod, 100_000)
 	seen := func(found any) {
 		if pod, ok := found.(*core.Pod); ok {
@@ -104,7 +103,7 @@ func watchPods(ctx context.Context, c *clients, d *demand) (*atomic.Int64, error
 			}
 		},
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	var address atomic.Uint32
 	for range workers {
@@ -121,16 +120,9 @@ func watchPods(ctx context.Context, c *clients, d *demand) (*atomic.Int64, error
 			}
 		}()
 	}
-	all := informers.NewSharedInformerFactoryWithOptions(c, 0, informers.WithNamespace(namespace))
-	acts, err := countActs(all)
-	if err != nil {
-		return nil, err
-	}
-	for _, factory := range []informers.SharedInformerFactory{ours, all} {
-		factory.Start(ctx.Done())
-		factory.WaitForCacheSync(ctx.Done())
-	}
-	return acts, nil
+	factory.Start(ctx.Done())
+	factory.WaitForCacheSync(ctx.Done())
+	return nil
 }
 
 // ready tells whether the pod is, by its condition: the cluster takes it from pods whose node was away.

@@ -34,6 +34,8 @@ const longest = 30 * time.Minute
 
 type options struct {
 	n            int
+	hpa          bool
+	metrics      string
 	warm, window time.Duration
 	listen       string
 	prometheus   string
@@ -50,6 +52,8 @@ func main() {
 	kubeconfig := flag.String("kubeconfig", os.Getenv("KUBECONFIG"), "cluster and identity")
 	var o options
 	flag.IntVar(&o.n, "n", 10, "workloads")
+	flag.BoolVar(&o.hpa, "hpa", false, "as many again beside them, asked for the same, with a HorizontalPodAutoscaler each")
+	flag.StringVar(&o.metrics, "metrics", os.Getenv("NODE_IP")+":9106", "where the metrics API of those is")
 	flag.DurationVar(&o.warm, "warm", time.Minute, "time between the last object and the measurement")
 	flag.DurationVar(&o.window, "for", 2*time.Minute, "length of the measurement")
 	flag.StringVar(&o.listen, "listen", "127.0.0.1:9105", "where the page of metrics is")
@@ -88,16 +92,26 @@ func run(ctx context.Context, kubeconfig string, o options) error {
 	if err := keepNode(ctx, c); err != nil {
 		return err
 	}
-	crowd := newDemand(o.n)
-	acts, err := watchPods(ctx, c, crowd)
-	if err != nil {
+	if err := createNamespace(ctx, c); err != nil {
+		return err
+	}
+	crowd := newDemand(o.n, ours)
+	if o.hpa {
+		crowd = newDemand(o.n, ours, others)
+		withdraw, err := serveMetrics(ctx, c, crowd, o.metrics)
+		if err != nil {
+			return err
+		}
+		defer withdraw()
+	}
+	if err := watchPods(ctx, c, crowd); err != nil {
 		return err
 	}
 	if err := crowd.serve(o.listen); err != nil {
 		return err
 	}
 	began := time.Now()
-	if err := create(ctx, c, o.n); err != nil {
+	if err := create(ctx, c, crowd.all); err != nil {
 		return err
 	}
 	if err := crowd.wait(ctx); err != nil {
@@ -107,7 +121,7 @@ func run(ctx context.Context, kubeconfig string, o options) error {
 	if err := sleep(ctx, o.warm); err != nil {
 		return err
 	}
-	found, err := measure(ctx, c, o, acts)
+	found, err := measure(ctx, c, o, crowd)
 	if err != nil {
 		return err
 	}

@@ -15,17 +15,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
-	apps "k8s.io/api/apps/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/tools/cache"
 )
 
-// who the operator is to the API server.
-const account = "system:serviceaccount:matverse-system:"
+// who the operator and the controller of HorizontalPodAutoscalers are to the API server.
+const (
+	account = "system:serviceaccount:matverse-system:"
+	theirs  = "system:serviceaccount:kube-system:horizontal-pod-autoscaler"
+)
 
 // report is what one crowd cost.
 type report struct {
@@ -40,7 +39,8 @@ type report struct {
 	RequestsEach  float64             `json:"apiRequestsPerResourceAndSecond"`
 	RequestsBy    map[string]int      `json:"apiRequests"`
 	Acts          map[string]float64  `json:"acts"`
-	ReplicaChange int64               `json:"replicaChanges"`
+	Sides         map[string]*served  `json:"sides"`
+	TheirRequests map[string]int      `json:"apiRequestsOfHPA,omitempty"`
 	Errors        float64             `json:"reconcileErrors"`
 	Milliseconds  map[string]quantile `json:"milliseconds"`
 }
@@ -51,30 +51,15 @@ type quantile struct {
 	P99   float64 `json:"p99"`
 }
 
-// countActs counts the changes of Deployments' replicas.
-func countActs(factory informers.SharedInformerFactory) (*atomic.Int64, error) {
-	var acts atomic.Int64
-	_, err := factory.Apps().V1().Deployments().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		UpdateFunc: func(was, is any) {
-			before, after := was.(*apps.Deployment), is.(*apps.Deployment)
-			if *before.Spec.Replicas != *after.Spec.Replicas {
-				acts.Add(1)
-			}
-		},
-	})
-	return &acts, err
-}
-
 // snapshot is what is read before and after.
 type snapshot struct {
 	at         time.Time
 	cpu        map[string]float64
 	operator   map[string]float64
 	prometheus map[string]float64
-	acts       int64
 }
 
-func measure(ctx context.Context, c *clients, o options, acts *atomic.Int64) (*report, error) {
+func measure(ctx context.Context, c *clients, o options, crowd *demand) (*report, error) {
 	audit, err := os.Open(o.audit)
 	if err != nil {
 		return nil, err
@@ -83,14 +68,17 @@ func measure(ctx context.Context, c *clients, o options, acts *atomic.Int64) (*r
 	if _, err := audit.Seek(0, io.SeekEnd); err != nil {
 		return nil, err
 	}
-	before, err := look(ctx, c, o, acts)
+	before, err := look(ctx, c, o)
 	if err != nil {
 		return nil, err
 	}
-	if err := sleep(ctx, o.window); err != nil {
+	window, cancel := context.WithTimeout(ctx, o.window)
+	defer cancel()
+	sides := crowd.watch(window)
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	after, err := look(ctx, c, o, acts)
+	after, err := look(ctx, c, o)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +86,12 @@ func measure(ctx context.Context, c *clients, o options, acts *atomic.Int64) (*r
 	if err != nil {
 		return nil, err
 	}
-	return compare(o, before, after, by)
+	found, err := compare(o, before, after, by[account])
+	if err != nil {
+		return nil, err
+	}
+	found.Sides, found.TheirRequests = sides, by[theirs]
+	return found, nil
 }
 
 func compare(o options, before, after *snapshot, by map[string]int) (*report, error) {
@@ -130,7 +123,7 @@ func compare(o options, before, after *snapshot, by map[string]int) (*report, er
 		Queries:      sum(prometheus, "prometheus_http_requests_total{", "/api/v1/query") / seconds,
 		Requests:     float64(total) / seconds,
 		RequestsEach: float64(total) / seconds / float64(o.n), RequestsBy: by,
-		Acts: map[string]float64{}, ReplicaChange: after.acts - before.acts,
+		Acts:         map[string]float64{},
 		Errors:       sum(operator, "matverse_reconcile_errors_total{", ""),
 		Milliseconds: map[string]quantile{},
 	}
@@ -147,7 +140,7 @@ func compare(o options, before, after *snapshot, by map[string]int) (*report, er
 	return found, nil
 }
 
-func look(ctx context.Context, c *clients, o options, acts *atomic.Int64) (*snapshot, error) {
+func look(ctx context.Context, c *clients, o options) (*snapshot, error) {
 	pods, err := c.CoreV1().Pods("matverse-system").List(ctx, meta.ListOptions{
 		LabelSelector: "app.kubernetes.io/name=matverse-autonomy", FieldSelector: "status.phase=Running",
 	})
@@ -157,9 +150,10 @@ func look(ctx context.Context, c *clients, o options, acts *atomic.Int64) (*snap
 	if len(pods.Items) != 1 {
 		return nil, fmt.Errorf("one pod of the operator is wanted in matverse-system, there are %d", len(pods.Items))
 	}
-	s := &snapshot{at: time.Now(), cpu: map[string]float64{}, acts: acts.Load()}
+	s := &snapshot{at: time.Now(), cpu: map[string]float64{}}
 	for key, program := range map[string]string{
 		"operator": "/matverse", "prometheus": "prometheus", "kube-apiserver": "kube-apiserver", "etcd": "etcd",
+		"kube-controller-manager": "kube-controller-manager",
 	} {
 		if s.cpu[key], err = cpu(pid(program)); err != nil {
 			return nil, fmt.Errorf("%s: %w", key, err)
@@ -256,32 +250,39 @@ func sum(values map[string]float64, prefix, part string) float64 {
 	return total
 }
 
-// requests of the operator since the log was opened, by verb and kind.
-func requests(audit io.Reader) (map[string]int, error) {
-	by := map[string]int{}
+// requests of both accounts since the log was opened, by verb and kind.
+func requests(audit io.Reader) (map[string]map[string]int, error) {
+	by := map[string]map[string]int{account: {}, theirs: {}}
 	lines := bufio.NewScanner(audit)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		if !bytes.Contains(lines.Bytes(), []byte(account)) {
+		if !bytes.Contains(lines.Bytes(), []byte(account)) && !bytes.Contains(lines.Bytes(), []byte(theirs)) {
 			continue
 		}
 		var event struct {
 			Stage, Verb string
 			User        struct{ Username string }
-			ObjectRef   struct{ Resource, Subresource string }
+			ObjectRef   struct{ Resource, Subresource, APIGroup string }
 		}
 		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
 			return nil, err
 		}
 		// A watch is one request, logged when it begins and when it ends.
-		if !strings.HasPrefix(event.User.Username, account) || (event.Verb == "watch" && event.Stage != "ResponseStarted") {
+		if event.Verb == "watch" && event.Stage != "ResponseStarted" {
 			continue
 		}
 		kind := event.ObjectRef.Resource
 		if event.ObjectRef.Subresource != "" {
 			kind += "/" + event.ObjectRef.Subresource
 		}
-		by[event.Verb+" "+kind]++
+		if event.ObjectRef.APIGroup == metricsGroup {
+			kind += "." + metricsGroup
+		}
+		for who := range by {
+			if strings.HasPrefix(event.User.Username, who) {
+				by[who][event.Verb+" "+kind]++
+			}
+		}
 	}
 	return by, lines.Err()
 }

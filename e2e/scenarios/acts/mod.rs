@@ -1,5 +1,7 @@
 //! The acts: ahead of load, back from a bad revision, one bounded step, and what deletion gives back.
 
+mod retune;
+
 use crate::cluster::{Load, Space, present, stays, until};
 use crate::workload::{mvs, shop};
 
