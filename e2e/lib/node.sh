@@ -123,12 +123,18 @@ node_ready() {
   [[ $ready == True && $(date -d "$beat" +%s) -ge $(stat -c %Y "$PIDS/kubelet") ]]
 }
 
+# containerd answers before it has read what it kept, and a kubelet that asks in between ends: it is started again, as a
+# service manager would.
+kubelet_ready() {
+  start_kubelet
+  node_ready
+}
+
 node() {
   kernel_settings
   start_containerd
   until_true 30 "containerd (see $LOG/containerd.log)" ctr_k8s version
   load_own_images
-  start_kubelet
   start_kube-proxy
-  until_true 60 "node ready (see $LOG/kubelet.log)" node_ready
+  until_true 60 "node ready (see $LOG/kubelet.log)" kubelet_ready
 }

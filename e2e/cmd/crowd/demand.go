@@ -42,6 +42,7 @@ type workload struct {
 	name     string
 	ready    map[types.UID]string
 	requests float64
+	usage    float64 // of each replica when it was last looked at, for the metrics API
 }
 
 // demand is what each workload is asked for, and who serves it.
@@ -51,6 +52,8 @@ type demand struct {
 	byName map[string]*workload
 	n      int // of a side
 	at     time.Time
+	// metered is when usage was last looked at.
+	metered time.Time
 }
 
 func newDemand(n int, sides ...string) *demand {

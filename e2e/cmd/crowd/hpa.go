@@ -54,6 +54,11 @@ func serveMetrics(ctx context.Context, c *clients, d *demand, address string) (f
 	if err != nil {
 		return nil, err
 	}
+	go func() {
+		for sleep(ctx, resolution) == nil {
+			d.meter()
+		}
+	}()
 	server := httptest.NewUnstartedServer(http.HandlerFunc(d.usage))
 	server.Listener = listener
 	server.StartTLS()
@@ -101,6 +106,19 @@ func serveMetrics(ctx context.Context, c *clients, d *demand, address string) (f
 	return withdraw, nil
 }
 
+// resolution with which usage is looked at, as metrics-server does unless told otherwise.
+const resolution = 15 * time.Second
+
+// meter looks at what every workload's pods use.
+func (d *demand) meter() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.metered = time.Now()
+	for _, w := range d.all {
+		w.usage = w.used(rate(w.i, d.metered))
+	}
+}
+
 // usage answers discovery, and what the pods of one workload use.
 func (d *demand) usage(w http.ResponseWriter, r *http.Request) {
 	version := metricsGroup + "/v1beta1"
@@ -113,15 +131,14 @@ func (d *demand) usage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	_, name, _ := strings.Cut(r.URL.Query().Get("labelSelector"), "app=")
-	now := time.Now()
 	items := []any{}
 	d.mu.Lock()
 	if one := d.byName[name]; one != nil {
-		used := fmt.Sprintf("%.0fm", requestM*one.used(rate(one.i, now)))
+		used := fmt.Sprintf("%.0fm", requestM*one.usage)
 		for _, pod := range one.ready {
 			items = append(items, object{
 				"metadata":  object{"name": pod, "namespace": namespace, "labels": object{"app": name}},
-				"timestamp": now.UTC().Format(time.RFC3339), "window": "15s",
+				"timestamp": d.metered.UTC().Format(time.RFC3339), "window": "15s",
 				"containers": []any{object{"name": "app", "usage": object{"cpu": used, "memory": "10Mi"}}},
 			})
 		}
