@@ -7,14 +7,6 @@ use crate::cluster::{run, until};
 use crate::league::route::Route;
 use crate::league::{Arena, CHALLENGER, CHAMPION, reachable};
 
-/// Sets the weights of the first rule, in one write.
-fn weigh(arena: &Arena, champion: u32, challenger: u32) {
-    arena.patch_route(&json!([
-        {"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": champion},
-        {"op": "replace", "path": "/spec/rules/0/backendRefs/1/weight", "value": challenger},
-    ]));
-}
-
 /// Sends a little until the champion answers: the route has reached the gateway.
 pub fn answering(arena: &Arena) {
     until(60, "the route answers", || {
@@ -32,7 +24,7 @@ fn a_route_divides_requests_by_weight() {
     let watched = arena.watch_route();
     answering(&arena);
     assert_eq!(arena.counts(CHALLENGER).served(""), 0, "weight 0 is no request at all");
-    weigh(&arena, 90, 10);
+    arena.weigh(90, 10);
     until(30, "the weights are in force", || {
         (arena.traffic("GET:1", "0s:50,1s:50").wait().answers(CHALLENGER) > 0).then_some(())
     });
@@ -114,7 +106,7 @@ fn a_fault_set_live_shows_on_its_side_alone_and_each_side_is_measured_apart() {
     let arena = Arena::with_equals("e2e-sides");
     assert_eq!(arena.template(CHAMPION), arena.template(CHALLENGER));
     answering(&arena);
-    weigh(&arena, 50, 50);
+    arena.weigh(50, 50);
     arena.ail(CHALLENGER, 60, 0.5);
     let before = (arena.counts(CHAMPION), arena.counts(CHALLENGER));
     let sent = arena.traffic("GET:1", "0s:40,20s:40").wait();

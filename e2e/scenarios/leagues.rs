@@ -153,17 +153,11 @@ fn a_hand_on_the_route_is_respected_and_said() {
     let _traffic = arena.traffic(METHODS, LOAD);
     arena.gate("", &SHORT.replace("canarySeconds: 80", "canarySeconds: 3600"));
     arena.until_stage(150, "Canary");
-    let weigh = |champion: u32, challenger: u32| {
-        arena.patch_route(&json!([
-            {"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": champion},
-            {"op": "replace", "path": "/spec/rules/0/backendRefs/1/weight", "value": challenger},
-        ]));
-    };
-    weigh(50, 50);
+    arena.weigh(50, 50);
     until(60, "the edit is said", || (arena.league()["reason"] == "RouteEdited").then_some(()));
     std::thread::sleep(Duration::from_secs(10));
     assert_eq!(arena.route().weight(CHALLENGER), 50, "a person's weights stay");
-    weigh(80, 20);
+    arena.weigh(80, 20);
     until(60, "it goes on", || (arena.league()["reason"] != "RouteEdited").then_some(()));
     assert_eq!(arena.stage(), "Canary");
     // Deleted in the middle of it: what was borrowed goes back, then the gate goes.
@@ -248,7 +242,7 @@ fn candidates_go_through_one_after_the_other() {
     if !reachable() {
         return;
     }
-    let arena = Arena::with_challenger("e2e-league-evolve", "v1", &[]);
+    let arena = Arena::with_equals("e2e-league-evolve");
     evolving::evolved(&arena, SHORT);
 }
 

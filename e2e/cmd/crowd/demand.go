@@ -52,8 +52,8 @@ type demand struct {
 	byName map[string]*workload
 	n      int // of a side
 	at     time.Time
-	// metered is when usage was last looked at.
-	metered time.Time
+
+	metered time.Time // when usage was last looked at
 }
 
 func newDemand(n int, sides ...string) *demand {
@@ -163,7 +163,7 @@ type served struct {
 	Changes  int     `json:"replicaChanges"`
 }
 
-// look each second at who is late, until ctx ends.
+// watch looks each second at who is late, until ctx ends.
 func (d *demand) watch(ctx context.Context) map[string]*served {
 	sides, looks := map[string]*served{}, 0.0
 	last := map[*workload]int{}

@@ -16,11 +16,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// request of cpu that each pod makes, and its thousandths of a core.
-const (
-	request  = "100m"
-	requestM = 100.0
-)
+// request of cpu that each pod makes, thousandths of a core.
+const request = 100.0
+
+func millicores(m float64) string { return fmt.Sprintf("%.0fm", m) }
 
 // metricsGroup is where an HPA finds what pods use.
 const metricsGroup = "metrics.k8s.io"
@@ -134,7 +133,7 @@ func (d *demand) usage(w http.ResponseWriter, r *http.Request) {
 	items := []any{}
 	d.mu.Lock()
 	if one := d.byName[name]; one != nil {
-		used := fmt.Sprintf("%.0fm", requestM*one.usage)
+		used := millicores(request * one.usage)
 		for _, pod := range one.ready {
 			items = append(items, object{
 				"metadata":  object{"name": pod, "namespace": namespace, "labels": object{"app": name}},

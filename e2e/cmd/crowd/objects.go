@@ -72,7 +72,7 @@ func deployment(name string) object {
 					"nodeSelector": object{"crowd": "true"},
 					"tolerations":  []any{object{"key": "crowd", "operator": "Exists"}},
 					"containers": []any{object{
-						"name": "app", "image": "localhost/nothing:v1", "resources": object{"requests": object{"cpu": request}},
+						"name": "app", "image": "localhost/nothing:v1", "resources": object{"requests": object{"cpu": millicores(request)}},
 					}},
 				},
 			},

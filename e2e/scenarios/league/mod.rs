@@ -12,7 +12,7 @@ pub mod traffic;
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{Space, ours, present, until};
 use route::{Route, Watched};
@@ -162,13 +162,13 @@ impl Arena {
         let container =
             self.space.get(&format!("deployment/{side}"))["spec"]["template"]["spec"]["containers"][0]
                 .clone();
-        serde_json::json!({"image": container["image"], "env": container["env"]})
+        json!({"image": container["image"], "env": container["env"]})
     }
 
     /// Makes one side slow and failing while it runs, and waits until each of its pods says so. The kubelet brings
     /// the change within about ten seconds.
     pub fn ail(&self, side: &str, delay_ms: u32, errors: f64) {
-        let data = serde_json::json!({"data": {
+        let data = json!({"data": {
             format!("{side}.delay_ms"): delay_ms.to_string(),
             format!("{side}.errors"): errors.to_string(),
         }});
@@ -209,6 +209,14 @@ impl Arena {
             let route = self.route();
             (route.weight(CHAMPION) == 100 && !route.mirrors()).then_some(())
         });
+    }
+
+    /// Sets the weights of the first rule, in one write.
+    pub fn weigh(&self, champion: u32, challenger: u32) {
+        self.patch_route(&json!([
+            {"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": champion},
+            {"op": "replace", "path": "/spec/rules/0/backendRefs/1/weight", "value": challenger},
+        ]));
     }
 
     /// A hand on the route: a JSON patch.
