@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::operator::config::Config;
+use crate::operator::health::Listeners;
 use crate::operator::run::{Ended, Identity, run};
 use crate::operator::telemetry;
 
@@ -61,6 +62,7 @@ pub async fn main(arguments: Run) -> ExitCode {
 }
 
 async fn start(arguments: Run, config: Config) -> anyhow::Result<Ended> {
+    let listeners = Listeners::bind(config.metrics, config.health)?;
     let client = crate::operator::client::connect().await.context("no API server")?;
     let pod = arguments.pod.unwrap_or_else(|| format!("matverse-{}", std::process::id()));
     let identity = Identity { namespace: arguments.namespace, pod };
@@ -76,5 +78,5 @@ async fn start(arguments: Run, config: Config) -> anyhow::Result<Ended> {
         // Keep the sender: a dropped one would end every wait at once.
         std::future::pending::<()>().await;
     });
-    run(client, config, identity, stop).await
+    run(client, config, identity, listeners, stop).await
 }

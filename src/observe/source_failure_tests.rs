@@ -97,7 +97,10 @@ async fn a_range_is_posted_with_its_ends_and_step() {
 
 #[tokio::test]
 async fn a_closed_port_is_refused() {
-    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Held, or another test might listen there; nobody listens on it.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
     let fault = fault(&format!("http://{address}")).await;
     assert_eq!(fault.token, "refused", "{fault}");
     assert!(fault.message.contains("refused"), "the line says why: {fault}");

@@ -5,7 +5,7 @@
 //! the leader, that the ledger's key is the right one; a standby replica is ready without it, or a rollout of the
 //! operator would wait for a lease that the old replica rightly holds.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -165,41 +164,59 @@ impl Health {
     }
 }
 
+/// The two addresses, taken before anything else is started.
+#[derive(Debug)]
+pub struct Listeners {
+    metrics: TcpListener,
+    health: TcpListener,
+}
+
+impl Listeners {
+    /// Takes both addresses.
+    ///
+    /// # Errors
+    /// An address that cannot be listened on.
+    pub fn bind(metrics: SocketAddr, health: SocketAddr) -> Result<Self, HealthError> {
+        Ok(Self { metrics: listen("metrics", metrics)?, health: listen("health", health)? })
+    }
+
+    /// Where `/metrics` is, and where the probes are: the ports are real, also where 0 was asked for.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn addresses(&self) -> std::io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.metrics.local_addr()?, self.health.local_addr()?))
+    }
+}
+
 /// The two servers.
 #[derive(Debug)]
 pub struct Servers {
-    /// Where `/metrics` listens (the port is real, also where 0 was asked for).
-    pub metrics: SocketAddr,
-    /// Where `/healthz` and `/readyz` listen.
-    pub health: SocketAddr,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Servers {
-    /// Listens on both addresses.
+    /// Serves on both addresses.
     ///
     /// # Errors
-    /// An address that cannot be listened on.
-    pub async fn start(
-        metrics: SocketAddr,
-        health: SocketAddr,
+    /// A listener that the system does not hand over.
+    pub fn start(
+        listeners: Listeners,
         telemetry: Arc<Telemetry>,
         state: Arc<Health>,
-    ) -> Result<Self, HealthError> {
+    ) -> std::io::Result<Self> {
         let metrics_routes = Router::new().route("/metrics", get(render)).with_state(telemetry);
         let health_routes = Router::new()
             .route("/healthz", get(|State(h): State<Arc<Health>>| async move { answer(h.live()) }))
             .route("/readyz", get(|State(h): State<Arc<Health>>| async move { answer(h.ready()) }))
             .with_state(state);
-        let (metrics_listener, metrics) = listen("metrics", metrics).await?;
-        let (health_listener, health) = listen("health", health).await?;
         let (stop, stopped) = watch::channel(false);
         let tasks = vec![
-            serve("metrics", metrics_listener, metrics_routes, stopped.clone()),
-            serve("health", health_listener, health_routes, stopped),
+            serve("metrics", listeners.metrics, metrics_routes, stopped.clone())?,
+            serve("health", listeners.health, health_routes, stopped)?,
         ];
-        Ok(Self { metrics, health, stop, tasks })
+        Ok(Self { stop, tasks })
     }
 
     /// Stops listening, and lets open answers finish for a few seconds.
@@ -213,11 +230,9 @@ impl Servers {
     }
 }
 
-async fn listen(what: &'static str, bind: SocketAddr) -> Result<(TcpListener, SocketAddr), HealthError> {
-    let failed = |source| HealthError::Bind { what, bind, source };
-    let listener = TcpListener::bind(bind).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
+fn listen(what: &'static str, bind: SocketAddr) -> Result<TcpListener, HealthError> {
+    let listener = TcpListener::bind(bind).and_then(|l| l.set_nonblocking(true).map(|()| l));
+    listener.map_err(|source| HealthError::Bind { what, bind, source })
 }
 
 fn serve(
@@ -225,14 +240,15 @@ fn serve(
     listener: TcpListener,
     routes: Router,
     mut stopped: watch::Receiver<bool>,
-) -> JoinHandle<()> {
-    tokio::spawn(async move {
+) -> std::io::Result<JoinHandle<()>> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    Ok(tokio::spawn(async move {
         // An error means that the sender is gone, which is a stop as well.
         let stop = async move { drop(stopped.wait_for(|s| *s).await) };
         if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
             tracing::error!(%error, server = what, "server ended");
         }
-    })
+    }))
 }
 
 async fn render(State(telemetry): State<Arc<Telemetry>>) -> Response {
@@ -313,10 +329,9 @@ mod tests {
         let (health, clock, script) = health();
         let telemetry = Arc::new(Telemetry::new(clock));
         telemetry.leader(true);
-        let servers = Servers::start(any_port(), any_port(), Arc::clone(&telemetry), Arc::clone(&health))
-            .await
-            .unwrap();
-        let (metrics, probes) = (servers.metrics, servers.health);
+        let listeners = Listeners::bind(any_port(), any_port()).unwrap();
+        let (metrics, probes) = listeners.addresses().unwrap();
+        let servers = Servers::start(listeners, Arc::clone(&telemetry), Arc::clone(&health)).unwrap();
 
         let (code, kind, text) = fetch(metrics, "/metrics").await;
         assert_eq!((code, kind.as_str()), (200, telemetry::CONTENT_TYPE));
@@ -337,13 +352,11 @@ mod tests {
         assert!(tokio::net::TcpStream::connect(probes).await.is_err());
     }
 
-    #[tokio::test]
-    async fn a_taken_address_is_said() {
-        let (health, clock, _) = health();
-        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    #[test]
+    fn a_taken_address_is_said() {
+        let taken = TcpListener::bind(any_port()).unwrap();
         let bind = taken.local_addr().unwrap();
-        let telemetry = Arc::new(Telemetry::new(clock));
-        let error = Servers::start(any_port(), bind, telemetry, health).await.unwrap_err();
+        let error = Listeners::bind(any_port(), bind).unwrap_err();
         assert_eq!(error.kind(), "bind");
         assert!(error.to_string().starts_with(&format!("cannot listen on {bind} for health:")), "{error}");
     }

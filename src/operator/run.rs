@@ -11,7 +11,7 @@ use super::clock::Clock;
 use super::config::Config;
 use super::events::Events;
 use super::fleet;
-use super::health::{Health, LedgerKey, Servers};
+use super::health::{Health, LedgerKey, Listeners, Servers};
 use super::leader::{Elector, Leadership, Timing};
 use super::policies;
 use super::pools::Pools;
@@ -53,18 +53,19 @@ pub enum Ended {
 /// Runs the operator until `stop` says so or leadership is lost.
 ///
 /// # Errors
-/// An address that cannot be listened on, or a timing that cannot elect.
+/// A source that cannot be asked, or a timing that cannot elect.
 pub async fn run(
     client: Client,
     config: Config,
     identity: Identity,
+    listeners: Listeners,
     mut stop: watch::Receiver<bool>,
 ) -> anyhow::Result<Ended> {
     let clock = Clock::system();
     let telemetry = Arc::new(Telemetry::new(clock.clone()));
     let health = Arc::new(Health::new(clock.clone(), STUCK));
     let signals = Signals::new(&config.sources, &config.profiles).map_err(anyhow::Error::msg)?;
-    let servers = Servers::start(config.metrics, config.health, telemetry.clone(), health.clone()).await?;
+    let servers = Servers::start(listeners, telemetry.clone(), health.clone())?;
     let mut background = JoinSet::new();
     background.spawn(heartbeat(health.clone()));
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use matverse::ledger::keys::Signer;
 use matverse::operator::config::Config;
+use matverse::operator::health::Listeners;
 use matverse::operator::run::{Ended, Identity, run};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -70,10 +71,6 @@ impl Running {
     }
 }
 
-fn free_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 impl Drop for Stage {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
@@ -128,12 +125,13 @@ impl Stage {
 
     /// The same, with more lines of configuration.
     pub fn start_with(&self, who: &str, more: &str) -> Running {
-        let (metrics, probes) = (free_port(), free_port());
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listeners = Listeners::bind(any_port, any_port).unwrap();
+        let (metrics, probes) = listeners.addresses().unwrap();
         let text = format!(
             "sources: {{default: {{url: '{}', timeoutSeconds: 1}}}}\n\
              profiles: {{plain: {{cpu: {{query: 'demo_cpu'}}}}, with-beta: {{cpu: {{query: 'demo_cpu'}}, beta: {{query: 'demo_beta'}}}}, gated: {{psi: {{query: 'demo_psi'}}}}}}\n\
-             ledger: {{origin: {ORIGIN}, keyFile: '{}'}}\n\
-             metrics: {{bind: '{metrics}'}}\nhealth: {{bind: '{probes}'}}\n{more}",
+             ledger: {{origin: {ORIGIN}, keyFile: '{}'}}\n{more}",
             self.prometheus.url(),
             self.key_file().display()
         );
@@ -143,7 +141,10 @@ impl Stage {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (stop, stopped) = watch::channel(false);
         let (server, who) = (self.server.clone(), who.to_owned());
-        let ended = runtime.spawn(async move { run(server.client(&who), config, identity, stopped).await });
+        let ended = runtime.spawn(async move {
+            let ended = run(server.client(&who), config, identity, listeners, stopped).await;
+            ended.inspect_err(|error| eprintln!("{who}: {error:#}"))
+        });
         Running { runtime: Some(runtime), stop, ended: Some(ended), probes, metrics }
     }
 

@@ -81,8 +81,10 @@ async fn what_was_not_done_is_told_apart_from_what_may_have_been() {
         let error = store(&server).replace("tail", "7", &data).await.unwrap_err();
         assert_eq!(error, expected, "{code}");
     }
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let config = kube::Config::new(format!("http://{closed}").parse().unwrap());
+    // Held, or another test might listen there; nobody listens on it.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let config = kube::Config::new(format!("http://{}", held.local_addr().unwrap()).parse().unwrap());
     let store = ConfigMaps::new(kube::Client::try_from(config).unwrap(), "matverse-ledger");
     assert_eq!(store.get("tail").await.unwrap_err().kind(), "unreachable");
 }
