@@ -18,8 +18,8 @@ use crate::simulate::score::Worth;
 /// Runs a story, or a trace of requests per minute, through the decision code in a cluster in memory.
 #[derive(Args, Debug)]
 pub struct Simulate {
-    /// A story (steady, step, bad-revision, crash-loop, slow-node, blind), or a CSV file: one row a minute, one
-    /// column a service
+    /// A story (steady, step, rush, bad-revision, crash-loop, slow-node, blind), or a CSV file: one row a minute,
+    /// one column a service
     story: String,
     /// Pods that the services of a trace share; three a service unless given
     #[arg(long, value_name = "N")]
@@ -326,7 +326,7 @@ mod tests {
             scenario.plan.trace[0].truncate(28);
             let (spec, mut rows) = (scenario.spec().unwrap(), Vec::new());
             let worth = scenario.run(Policy::Ours, &spec, &mut |tick| rows.extend_from_slice(tick)).unwrap();
-            assert_eq!(rows.len(), 28 * 6);
+            assert_eq!(rows.len(), 28 * 60 / scenario.plan.tick as usize);
             let text = table(&scenario, &rows, &worth);
             assert!(text.contains("lost utility") && text.lines().count() >= 5, "{text}");
             let file = std::env::temp_dir().join(format!("matverse-{name}-{}.svg", std::process::id()));

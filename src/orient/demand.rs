@@ -49,22 +49,55 @@ pub fn poisson_variance(rate: f64, interval: f64) -> f64 {
     rate.max(0.0) / RATE_WINDOW.max(2.0 * interval)
 }
 
+/// Samples above all that was foreseen, beyond doubt.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rush {
+    /// What was beyond doubt before the first of them: a forecast's spread learns of a rush before its mean does.
+    bound: f64,
+    last: f64,
+    /// How many in a row.
+    samples: u32,
+}
+
+impl Rush {
+    /// Takes in a sample, beside the mean and standard deviation that were foreseen.
+    fn observe(&mut self, value: f64, foreseen: Option<(f64, f64)>) {
+        let Some((mean, sd)) = foreseen else {
+            *self = Self::default();
+            return;
+        };
+        // Once the forecast has followed, there is nothing unforeseen in it.
+        if self.samples == 0 || mean > self.bound {
+            *self = Self { bound: mean + BEYOND_DOUBT * sd, ..Self::default() };
+        }
+        self.samples = if value > self.bound { self.samples.saturating_add(1) } else { 0 };
+        self.last = value;
+    }
+
+    /// The demand that it tells of: one sample may be a slip, a second or a witness shows that it is none.
+    fn told(&self, witnessed: bool) -> f64 {
+        if self.samples > u32::from(!witnessed) { self.last } else { 0.0 }
+    }
+}
+
 /// A demand, seen three times: by its rhythm where it is a count, by a filter that believes in trends, and by a slow one that does not.
 ///
 /// Samples of a `rate()` share most of their window with the sample before, so their noise looks like a movement,
 /// and a count that follows it moves all the time. The rhythm takes one sample a window, so it speaks once its forecasts have
 /// been scored, unless the trend contradicts it beyond doubt. Else the slow level does, until the trend has left it beyond
-/// doubt: then it goes there and starts anew. A slope counts where it is beyond doubt.
+/// doubt: then it goes there and starts anew. A slope counts where it is beyond doubt. A rush that nothing foretold counts
+/// as its last sample, before any forecast has followed it.
 #[derive(Clone, Debug)]
 struct Flow {
     /// Of arrivals alone: a total of utilisation is no count, and its spread was stated well without.
     rhythm: Option<Box<Rhythm>>,
     level: Channel,
+    rush: Rush,
 }
 
 impl Default for Flow {
     fn default() -> Self {
-        Self { rhythm: None, level: Channel::new(Motion::Level) }
+        Self { rhythm: None, level: Channel::new(Motion::Level), rush: Rush::default() }
     }
 }
 
@@ -72,6 +105,7 @@ impl Flow {
     /// Takes in a sample that the `seen` filter of trends has taken in before.
     fn observe(&mut self, value: f64, at: Timestamp, seen: &Channel, horizon: Option<f64>, limits: &Limits) {
         let q_max = limits.q_max.min(SLOW).max(limits.q_min);
+        let before = self.level.level().filter(|_| self.level.samples() >= ENOUGH);
         self.level.observe(value, at, &Limits { q_max, ..*limits });
         let (Some((trend, sd)), Some((level, _))) = (seen.level(), self.level.level()) else {
             return;
@@ -80,7 +114,11 @@ impl Flow {
             let least = limits.q_min * trend;
             let noise = limits.r_floor.max(least * least);
             let rise = (trend, seen.slope());
-            self.rhythm.get_or_insert_default().observe(value, at, rise, limits.interval, horizon, noise);
+            let rhythm = self.rhythm.get_or_insert_default();
+            self.rush.observe(value, rhythm.through(at, horizon));
+            rhythm.observe(value, at, rise, limits.interval, horizon, noise);
+        } else {
+            self.rush.observe(value, before);
         }
         if seen.samples() >= ENOUGH && (trend - level).abs() > BEYOND_DOUBT * sd {
             self.level.settle(trend, sd * sd, seen.measurement_noise());
@@ -89,14 +127,21 @@ impl Flow {
 
     /// Mean and standard deviation of a sample one horizon ahead, beside the `trend` filter's view of it; never less than
     /// what is now.
-    fn through(&self, at: Timestamp, horizon: f64, enough: u32, trend: &Estimate) -> Option<(f64, f64)> {
+    fn through(
+        &self,
+        at: Timestamp,
+        horizon: f64,
+        enough: u32,
+        trend: &Estimate,
+        witnessed: bool,
+    ) -> Option<(f64, f64)> {
         if self.level.samples() < enough {
             return None;
         }
         if let Some((mean, sd)) = self.rhythm.as_ref().and_then(|rhythm| rhythm.through(at, horizon))
             && (trend.level - mean).abs() <= BEYOND_DOUBT * sd.max(trend.level_sd)
         {
-            return Some((mean.max(0.0), sd));
+            return Some((mean.max(self.rush.told(witnessed)), sd));
         }
         let level = self.level.estimate(at, horizon)?;
         let proven = trend.samples >= ENOUGH && trend.slope > BEYOND_DOUBT * trend.slope_sd;
@@ -246,12 +291,14 @@ impl Demand {
         let need = |c: &Capacity| c.needed(settings.keep_probability, MOST);
         let held_at = |target: f64| {
             let total = self.total.estimate(at, horizon).filter(|_| cpu_fresh)?;
-            let (mean, sd) = self.utilisation.through(at, horizon, ENOUGH, &total)?;
+            let (mean, sd) = self.utilisation.through(at, horizon, ENOUGH, &total, false)?;
             Some(Capacity::Utilisation { mean, sd, target })
         };
         let utilisation = || held_at(settings.cpu_target);
         let law = self.service.by_law();
-        let rate = || self.arrivals.through(at, horizon, FEW, arrivals?);
+        // Arrivals that nobody foresaw are no slip where the pods are as much busier.
+        let witnessed = cpu_fresh && self.utilisation.rush.samples > 0;
+        let rate = || self.arrivals.through(at, horizon, FEW, arrivals?, witnessed);
         let queue = || {
             let target = settings.latency_target_ms? / 1000.0;
             let (mean, sd) = rate()?;

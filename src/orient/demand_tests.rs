@@ -86,6 +86,43 @@ fn a_ramp_is_met_before_it_arrives() {
     assert!(falling > 1.0, "not the 0.9 of a minute later: {falling}");
 }
 
+/// The means that the turns of `busy` are sized for, after ten minutes of some 50 a second; `works` whether cpu shows it.
+fn sized_in_a_rush(busy: &[f64], works: bool) -> Vec<f64> {
+    let (mut demand, mut arrivals) = (Demand::default(), Channel::new(Motion::Trend));
+    let truth = Replica::lognormal(0.05, 1.0, 4.0);
+    let settings = Settings { latency_target_ms: Some(300.0), ..settings() };
+    demand.look(35.0);
+    let calm: Vec<f64> = (0..120).map(|i| 50.0 + f64::from((i * 7) % 11 - 5)).collect();
+    let mut sized = Vec::new();
+    for (i, rate) in (0..).zip(calm.iter().chain(busy).copied()) {
+        demand.count(4, at(5 * i));
+        let worked = if works || i < 120 { rate } else { 50.0 };
+        let cpu = worked * 0.05 / 16.0;
+        demand.utilisation(cpu, at(5 * i), None, &limits());
+        let p95_ms = Some(1000.0 * truth.p95(4.0, worked));
+        demand.service(&Work { at: at(5 * i), rate, failed: None, p95_ms, cpu: Some(cpu) }, &settings);
+        arrivals.observe(rate, at(5 * i), &limits());
+        demand.arrive(rate, at(5 * i), &arrivals, &limits());
+        let seen = arrivals.estimate(at(5 * i), 35.0).unwrap();
+        sized.push(demand.capacity(at(5 * i), 35.0, true, Some(&seen), None, &settings));
+    }
+    sized.split_off(120).into_iter().map(mean).collect()
+}
+
+#[test]
+fn a_rush_that_nothing_foretold_is_believed_at_its_second_sample_or_where_cpu_shows_it() {
+    let near = |mean: f64, rate: f64| (mean - rate).abs() < 1e-9;
+    let seen = sized_in_a_rush(&[85.0, 90.0, 50.0], true);
+    assert!(near(seen[0], 85.0) && near(seen[1], 90.0), "at once: {seen:?}");
+    assert!(seen[2] < 70.0, "what is over is over: {seen:?}");
+    let alone = sized_in_a_rush(&[85.0, 90.0, 50.0], false);
+    assert!(alone[0] < 70.0 && near(alone[1], 90.0), "one sample alone may be a slip: {alone:?}");
+    let slips = sized_in_a_rush(&[85.0, 50.0, 85.0, 50.0], false);
+    assert!(slips.iter().all(|mean| *mean < 70.0), "{slips:?}");
+    let lasting = sized_in_a_rush(&[85.0; 120], true);
+    assert!(lasting.iter().all(|mean| *mean > 84.0), "a rush that lasts becomes the level: {lasting:?}");
+}
+
 #[test]
 fn nothing_is_sized_on_too_little_or_on_what_is_not_fresh() {
     let mut demand = Demand::default();

@@ -1,7 +1,7 @@
 //! Stories for the cluster in memory: a load, what goes wrong and when, and who scales.
 
 use super::baselines::{Aiad, FairShare, Hpa, Scaler, Thresholds};
-use super::chance::Delay;
+use super::chance::{Chance, Delay};
 use super::cluster::{Cluster, Plan, Seen};
 use super::faults::{Fault, Scrape};
 use super::ours::Ours;
@@ -105,7 +105,10 @@ impl Policy {
 }
 
 /// Names of the stories.
-pub const NAMES: [&str; 6] = ["steady", "step", "bad-revision", "crash-loop", "slow-node", "blind"];
+pub const NAMES: [&str; 7] = ["steady", "step", "rush", "bad-revision", "crash-loop", "slow-node", "blind"];
+
+/// Stream of chance that says when the rushes come.
+const RUSHES: u64 = 7;
 
 /// The queueing model of the evaluation in Faro: an image classifier behind a router.
 #[must_use]
@@ -150,6 +153,13 @@ impl Scenario {
             "step" => {
                 story.about = "the load doubles at once, and halves again";
                 story.plan.trace = vec![[minutes(500, 20), minutes(1000, 20), minutes(500, 20)].concat()];
+            }
+            "rush" => {
+                story.about =
+                    "every so often, when nobody can know, more than twice the load for two minutes";
+                // Turns and windows as an operator has them unless told otherwise.
+                (story.plan.tick, story.plan.window) = (15.0, 4);
+                story.plan.trace = vec![rushes(&mut Chance::new(seed, RUSHES))];
             }
             "bad-revision" => {
                 story.about = "a revision that is three times slower and fails one in five";
@@ -236,6 +246,16 @@ impl Scenario {
         }
         Ok(cluster.worth(self.objective / 1000.0))
     }
+}
+
+/// Requests a minute of three hours or a little more, in which a rush of two minutes comes after 15 to 54 calm ones.
+fn rushes(chance: &mut Chance) -> Vec<u32> {
+    let mut trace = Vec::new();
+    while trace.len() < 180 {
+        trace.resize(trace.len() + 15 + chance.below(40), 500);
+        trace.resize(trace.len() + 2, 1200);
+    }
+    trace
 }
 
 fn happen(cluster: &mut Cluster, scrapes: &mut [Scrape], service: usize, event: Event) {
