@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -86,6 +88,10 @@ func serveMetrics(ctx context.Context, c *clients, d *demand, address string) (f
 	}); err != nil {
 		return nil, err
 	}
+	if err := answers(ctx, c); err != nil {
+		server.Close()
+		return nil, err
+	}
 	registered := c.dynamic.Resource(apiServices)
 	withdraw := func() {
 		// Also where ctx has ended: a group that nobody serves would hold up the deletion of every namespace.
@@ -103,6 +109,35 @@ func serveMetrics(ctx context.Context, c *clients, d *demand, address string) (f
 		return nil, err
 	}
 	return withdraw, nil
+}
+
+// answers waits until the service leads to this program. Before it does, its address may lead to somebody else, and the API
+// server would keep that connection for as long as it is answered there.
+func answers(ctx context.Context, c *clients) error {
+	service, err := c.dynamic.Resource(services).Namespace(namespace).Get(ctx, "metrics", meta.GetOptions{})
+	if err != nil {
+		return err
+	}
+	ip, _, err := unstructured.NestedString(service.Object, "spec", "clusterIP")
+	if err != nil {
+		return err
+	}
+	once := &http.Client{Timeout: time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}
+	for range 60 {
+		response, err := once.Get("https://" + net.JoinHostPort(ip, "443") + "/")
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK && response.Header.Get("Content-Type") == "application/json" {
+				return nil
+			}
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("service metrics of namespace %s leads nowhere", namespace)
 }
 
 // resolution with which usage is looked at, as metrics-server does unless told otherwise.
