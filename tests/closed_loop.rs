@@ -105,6 +105,16 @@ fn a_step_overshoots_by_a_bounded_count_and_is_met() {
 }
 
 #[test]
+fn rushes_that_nobody_can_foresee_miss_less_than_half_of_what_they_do_under_an_hpa() {
+    for seed in 1..=5 {
+        let story = Scenario::named("rush", seed).unwrap();
+        let missed = |policy| story.run(policy, &story.spec().unwrap(), &mut |_| {}).unwrap().violation;
+        let (ours, hpa) = (missed(Policy::Ours), missed(Policy::Hpa(70)));
+        assert!(ours < 0.5 * hpa, "seed {seed}: {ours}, an HPA {hpa}");
+    }
+}
+
+#[test]
 fn a_bounded_load_needs_bounded_replicas() {
     // A load that swings as fast as it pleases between 100 and 1,000 a minute: never more than thrice the
     // four that its largest needs.

@@ -74,7 +74,7 @@ impl Who {
             Self::Matverse => Policy::Ours,
             Self::Fairshare => Policy::FairShare,
             Self::Aiad => Policy::Aiad,
-            Self::Hpa => Policy::Hpa,
+            Self::Hpa => Policy::Hpa(70),
             Self::Thresholds => Policy::Thresholds,
         }
     }

@@ -81,15 +81,15 @@ pub enum Policy {
     FairShare,
     /// Additive increase, additive decrease.
     Aiad,
-    /// The HPA's rule at cpu 70 %.
-    Hpa,
+    /// The HPA's rule, at this cpu in per cent.
+    Hpa(u8),
     /// Threshold rules.
     Thresholds,
 }
 
 impl Policy {
     /// Every policy.
-    pub const ALL: [Self; 5] = [Self::Ours, Self::FairShare, Self::Aiad, Self::Hpa, Self::Thresholds];
+    pub const ALL: [Self; 5] = [Self::Ours, Self::FairShare, Self::Aiad, Self::Hpa(70), Self::Thresholds];
 
     /// Its name.
     #[must_use]
@@ -98,7 +98,7 @@ impl Policy {
             Self::Ours => "matverse",
             Self::FairShare => "fairshare",
             Self::Aiad => "aiad",
-            Self::Hpa => "hpa",
+            Self::Hpa(_) => "hpa",
             Self::Thresholds => "thresholds",
         }
     }
@@ -215,7 +215,7 @@ impl Scenario {
         let mut ours = Ours::new(services, spec, self.pool.then_some(quota), self.version)?;
         let mut other: Box<dyn Scaler> = match policy {
             Policy::Aiad => Box::new(Aiad::new(self.objective, quota, plan.tick)),
-            Policy::Hpa => Box::new(Hpa::new(0.7, quota)),
+            Policy::Hpa(cpu) => Box::new(Hpa::new(f64::from(cpu) / 100.0, quota)),
             Policy::Thresholds => Box::new(Thresholds { objective: self.objective, quota }),
             Policy::FairShare | Policy::Ours => Box::new(FairShare { quota }),
         };
