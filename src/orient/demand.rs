@@ -105,7 +105,8 @@ impl Flow {
     /// Takes in a sample that the `seen` filter of trends has taken in before.
     fn observe(&mut self, value: f64, at: Timestamp, seen: &Channel, horizon: Option<f64>, limits: &Limits) {
         let q_max = limits.q_max.min(SLOW).max(limits.q_min);
-        let before = self.level.level().filter(|_| self.level.samples() >= ENOUGH);
+        let known = self.level.level().filter(|_| self.level.samples() >= ENOUGH);
+        let before = known.map(|(mean, sd)| (mean, (sd * sd + self.level.measurement_noise()).sqrt()));
         self.level.observe(value, at, &Limits { q_max, ..*limits });
         let (Some((trend, sd)), Some((level, _))) = (seen.level(), self.level.level()) else {
             return;

@@ -96,7 +96,7 @@ fn sized_in_a_rush(busy: &[f64], works: bool) -> Vec<f64> {
     let mut sized = Vec::new();
     for (i, rate) in (0..).zip(calm.iter().chain(busy).copied()) {
         demand.count(4, at(5 * i));
-        let worked = if works || i < 120 { rate } else { 50.0 };
+        let worked = if works || i < 120 { rate } else { 55.0 };
         let cpu = worked * 0.05 / 16.0;
         demand.utilisation(cpu, at(5 * i), None, &limits());
         let p95_ms = Some(1000.0 * truth.p95(4.0, worked));
