@@ -15,21 +15,17 @@
     reason = "a benchmark fails by panicking"
 )]
 
+#[path = "common/seeds.rs"]
+mod seeds;
+
 use matverse::decide::tuner::WARM_UP;
 use matverse::simulate::tuner::{Outcome, Tally, World, run};
-
-fn option(name: &str, default: usize) -> usize {
-    let words: Vec<String> = std::env::args().collect();
-    let at = words.iter().position(|word| word == name);
-    at.map_or(default, |at| words[at + 1].parse().expect("a number"))
-}
+use seeds::option;
 
 /// Mean over the seeds and half of its 95 % interval.
 fn mean(values: &[f64]) -> (f64, f64) {
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    (mean, 1.96 * (variance / n).sqrt())
+    let (mean, error) = seeds::mean(values);
+    (mean, 1.96 * error)
 }
 
 fn line(name: &str, outcomes: &[Outcome], leagues: usize, of: fn(&Outcome) -> Tally) {

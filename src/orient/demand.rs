@@ -68,7 +68,7 @@ impl Rush {
         };
         // Once the forecast has followed, there is nothing unforeseen in it.
         if self.samples == 0 || mean > self.bound {
-            *self = Self { bound: mean + BEYOND_DOUBT * sd, ..Self::default() };
+            (self.bound, self.samples) = (mean + BEYOND_DOUBT * sd, 0);
         }
         self.samples = if value > self.bound { self.samples.saturating_add(1) } else { 0 };
         self.last = value;
@@ -105,8 +105,7 @@ impl Flow {
     /// Takes in a sample that the `seen` filter of trends has taken in before.
     fn observe(&mut self, value: f64, at: Timestamp, seen: &Channel, horizon: Option<f64>, limits: &Limits) {
         let q_max = limits.q_max.min(SLOW).max(limits.q_min);
-        let known = self.level.level().filter(|_| self.level.samples() >= ENOUGH);
-        let before = known.map(|(mean, sd)| (mean, (sd * sd + self.level.measurement_noise()).sqrt()));
+        self.rush.observe(value, self.foreseen(at, horizon));
         self.level.observe(value, at, &Limits { q_max, ..*limits });
         let (Some((trend, sd)), Some((level, _))) = (seen.level(), self.level.level()) else {
             return;
@@ -115,15 +114,20 @@ impl Flow {
             let least = limits.q_min * trend;
             let noise = limits.r_floor.max(least * least);
             let rise = (trend, seen.slope());
-            let rhythm = self.rhythm.get_or_insert_default();
-            self.rush.observe(value, rhythm.through(at, horizon));
-            rhythm.observe(value, at, rise, limits.interval, horizon, noise);
-        } else {
-            self.rush.observe(value, before);
+            self.rhythm.get_or_insert_default().observe(value, at, rise, limits.interval, horizon, noise);
         }
         if seen.samples() >= ENOUGH && (trend - level).abs() > BEYOND_DOUBT * sd {
             self.level.settle(trend, sd * sd, seen.measurement_noise());
         }
+    }
+
+    /// Mean and standard deviation of the next sample: by the rhythm where it is asked for a horizon, else by the slow level.
+    fn foreseen(&self, at: Timestamp, horizon: Option<f64>) -> Option<(f64, f64)> {
+        if let Some(horizon) = horizon {
+            return self.rhythm.as_ref()?.through(at, horizon);
+        }
+        let (mean, sd) = self.level.level().filter(|_| self.level.samples() >= ENOUGH)?;
+        Some((mean, (sd * sd + self.level.measurement_noise()).sqrt()))
     }
 
     /// Mean and standard deviation of a sample one horizon ahead, beside the `trend` filter's view of it; never less than

@@ -26,6 +26,9 @@ func millicores(m float64) string { return fmt.Sprintf("%.0fm", m) }
 // metricsGroup is where an HPA finds what pods use.
 const metricsGroup = "metrics.k8s.io"
 
+// metricsService leads there.
+const metricsService = "metrics"
+
 var (
 	autoscalers = schema.GroupVersionResource{Group: "autoscaling", Version: "v2", Resource: "horizontalpodautoscalers"}
 	apiServices = schema.GroupVersionResource{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"}
@@ -71,8 +74,8 @@ func serveMetrics(ctx context.Context, c *clients, d *demand, address string) (f
 	if err != nil {
 		return nil, err
 	}
-	const service, version = "metrics", "v1beta1"
-	own := func() object { return object{"name": service, "namespace": namespace} }
+	const version = "v1beta1"
+	own := func() object { return object{"name": metricsService, "namespace": namespace} }
 	if err := ensure(ctx, c.dynamic.Resource(services), object{
 		"apiVersion": "v1", "kind": "Service", "metadata": own(),
 		"spec": object{"ports": []any{object{"port": int64(443), "targetPort": port}}},
@@ -80,7 +83,7 @@ func serveMetrics(ctx context.Context, c *clients, d *demand, address string) (f
 		return nil, err
 	}
 	labelled := own()
-	labelled["labels"] = object{"kubernetes.io/service-name": service}
+	labelled["labels"] = object{"kubernetes.io/service-name": metricsService}
 	if err := ensure(ctx, c.dynamic.Resource(endpoints), object{
 		"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": labelled, "addressType": "IPv4",
 		"ports":     []any{object{"port": port, "protocol": "TCP"}},
@@ -102,7 +105,7 @@ func serveMetrics(ctx context.Context, c *clients, d *demand, address string) (f
 		"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": object{"name": version + "." + metricsGroup},
 		"spec": object{
 			"group": metricsGroup, "version": version, "groupPriorityMinimum": int64(100), "versionPriority": int64(100),
-			"insecureSkipTLSVerify": true, "service": object{"namespace": namespace, "name": service, "port": int64(443)},
+			"insecureSkipTLSVerify": true, "service": object{"namespace": namespace, "name": metricsService, "port": int64(443)},
 		},
 	}), meta.CreateOptions{})
 	if err != nil && !errors.IsAlreadyExists(err) {
@@ -114,7 +117,7 @@ func serveMetrics(ctx context.Context, c *clients, d *demand, address string) (f
 // answers waits until the service leads to this program. Before it does, its address may lead to somebody else, and the API
 // server would keep that connection for as long as it is answered there.
 func answers(ctx context.Context, c *clients) error {
-	service, err := c.dynamic.Resource(services).Namespace(namespace).Get(ctx, "metrics", meta.GetOptions{})
+	service, err := c.dynamic.Resource(services).Namespace(namespace).Get(ctx, metricsService, meta.GetOptions{})
 	if err != nil {
 		return err
 	}
@@ -137,7 +140,7 @@ func answers(ctx context.Context, c *clients) error {
 			return err
 		}
 	}
-	return fmt.Errorf("service metrics of namespace %s leads nowhere", namespace)
+	return fmt.Errorf("service %s of namespace %s leads nowhere", metricsService, namespace)
 }
 
 // resolution with which usage is looked at, as metrics-server does unless told otherwise.
