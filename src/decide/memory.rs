@@ -43,9 +43,9 @@ impl Memory {
 /// comes after it changes nothing that this depends on.
 pub(super) fn seen(turn: &Turn<'_>) -> (Arc<Memory>, Vec<Notice>, Option<Need>) {
     let Turn { s, w, .. } = *turn;
-    // Where it will stay: it is large, and every move would copy it.
-    let mut memory = Arc::new(s.memory.clone());
-    let m = Arc::make_mut(&mut memory);
+    // Shared once it is complete: one that is shared has to be asked, at a price, whether it may be changed.
+    let mut memory = s.memory.clone();
+    let m = &mut memory;
     let mut said = Vec::new();
     if m.target_uid.as_deref().is_some_and(|uid| uid != w.uid) {
         *m = recreated(m);
@@ -69,7 +69,7 @@ pub(super) fn seen(turn: &Turn<'_>) -> (Arc<Memory>, Vec<Notice>, Option<Need>) 
     calm(m, turn, troubles.is_empty());
     trial::judge(m, turn);
     said.extend(conclude_retune(m, turn));
-    (memory, said, need)
+    (Arc::new(memory), said, need)
 }
 
 /// What is left of the memory while the target does not exist: a recreated one starts afresh.

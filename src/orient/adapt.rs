@@ -278,7 +278,7 @@ impl Channel {
     }
 
     fn step(&mut self, value: f64, dt: f64, limits: &Limits) {
-        let gain = (1.0 - LAMBDA).max(1.0 / (f64::from(self.samples) + 2.0));
+        let gain = gain(self.samples);
         self.scale += gain * (value.abs() - self.scale);
         let r_floor = self.r_floor(limits);
         let r = self.r.max(r_floor) + limits.r_extra;
@@ -373,6 +373,12 @@ impl Channel {
     }
 }
 
+/// Weight of the next sample in what is learned: 1/(n+2), as for a mean, until that is less than 1 − λ.
+fn gain(samples: u32) -> f64 {
+    // All else in a step waits for it, so a division that is known to lose is not made.
+    if samples >= 48 { 1.0 - LAMBDA } else { 1.0 / (f64::from(samples) + 2.0) }
+}
+
 /// eˣ for a step's |x| ≤ .3, to 4·10⁻⁶ (Padé of order 2 over 2): positive, and growth(−x) = 1/growth(x), so that steps back
 /// and forth leave no drift. The step itself is a guess far coarser than that.
 fn growth(x: f64) -> f64 {
@@ -383,7 +389,9 @@ fn growth(x: f64) -> f64 {
 /// Seconds from `from` to `to`, with fraction; negative where `to` is earlier.
 #[must_use]
 pub fn seconds(from: Timestamp, to: Timestamp) -> f64 {
-    to.duration_since(from).as_secs_f64()
+    let whole = to.as_second() - from.as_second();
+    let nanoseconds = to.subsec_nanosecond() - from.subsec_nanosecond();
+    whole as f64 + f64::from(nanoseconds) * 1e-9
 }
 
 #[cfg(test)]

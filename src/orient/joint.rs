@@ -89,7 +89,8 @@ impl Joint {
     fn distance(&self, new: &[New]) -> Option<f64> {
         let (mut rows, mut solved, mut d2) = ([[0.0; SIGNALS]; SIGNALS], [0.0; SIGNALS], 0.0);
         for (i, a) in new.iter().enumerate() {
-            let (mut row, mut own, mut left) = ([0.0; SIGNALS], 1.0, a.z);
+            let (rows, row) = rows.split_at_mut(i);
+            let (row, mut own, mut left) = (&mut row[0], 1.0, a.z);
             for (j, b) in new[..i].iter().enumerate() {
                 let correlation = self.moments[a.place][b.place] * (a.per_root * b.per_root);
                 let shrunk = (1.0 - SHRINK) * correlation.clamp(-1.0, 1.0);
@@ -105,7 +106,6 @@ impl Joint {
             row[i] = 1.0 / own.sqrt();
             solved[i] = left * row[i];
             d2 += solved[i] * solved[i];
-            rows[i] = row;
         }
         Some(d2)
     }

@@ -30,8 +30,9 @@ const SLOWEST: usize = LEVELS - 1;
 const SHORTEST: usize = 6;
 const LONGEST: usize = 120;
 const PERIODS: usize = LONGEST - SHORTEST + 1;
-/// Windows that are looked ahead at most.
+/// Windows that are looked ahead at most, and those that are mostly enough: each costs a sum over all periods.
 const LEADS: usize = 16;
+const NEAR: usize = 4;
 /// What is kept: the longest period, as far back as it was scored.
 const RING: usize = LONGEST + LEADS;
 /// Share of a new error in the mean of them: a memory of a hundred windows.
@@ -73,8 +74,11 @@ pub struct Rhythm {
     level_errors: [f64; LEVELS],
     /// Of the longest period first: they lie as what was off so long ago does.
     period_errors: [f64; PERIODS],
-    /// Means for 1, 2, … windows ahead.
+    /// The trend at the last window, and what it gains a window.
+    trend: (f64, f64),
+    /// Means for 1, 2, … windows ahead, as many as `known`.
     ahead: [f64; LEADS],
+    known: usize,
     /// What was said `lead` windows ahead at each of the last windows, the errors of that, and how many there were.
     said: [f64; LEADS + 1],
     error: f64,
@@ -96,7 +100,9 @@ impl Default for Rhythm {
             off: [0.0; 2 * RING],
             level_errors: [0.0; LEVELS],
             period_errors: [0.0; PERIODS],
+            trend: (0.0, 0.0),
             ahead: [0.0; LEADS],
+            known: LEADS,
             said: [f64::NAN; LEADS + 1],
             error: 0.0,
             scored: 0,
@@ -140,9 +146,11 @@ impl Rhythm {
             self.lead = lead;
             (self.said, self.rises) = ([f64::NAN; LEADS + 1], [f64::NAN; LEADS + 1]);
         }
+        // As far as is asked until the next sample is a window overdue.
+        let leads = self.windows(THERE_AND_BACK * horizon) + 2;
         let Some(last) = self.at else {
             (self.at, self.levels) = (Some(at), [value; LEVELS]);
-            self.push(value, trend);
+            self.push(value, trend, leads);
             return;
         };
         // A sample that comes half a turn early is the one of its window.
@@ -158,9 +166,9 @@ impl Rhythm {
         let on_the_grid = SignedDuration::try_from_secs_f64(passed * self.window);
         self.at = on_the_grid.ok().and_then(|by| last.checked_add(by).ok()).or(Some(at));
         for _ in 1..passed as usize {
-            self.skip();
+            self.skip(leads);
         }
-        self.push(value, trend);
+        self.push(value, trend, leads);
     }
 
     /// Windows that a time ahead takes.
@@ -168,30 +176,37 @@ impl Rhythm {
         (libm::ceil(ahead / self.window) as usize).clamp(1, LEADS)
     }
 
-    fn push(&mut self, value: f64, trend: (f64, f64)) {
+    fn push(&mut self, value: f64, trend: (f64, f64), leads: usize) {
         self.score(value);
         for (level, gain) in self.levels.iter_mut().zip(GAINS) {
             *level += gain.max(1.0 / (self.count + 1) as f64) * (value - *level);
         }
-        self.pass(value, trend);
+        self.pass(value, trend, leads);
     }
 
     /// A window without a sample: what was expected stands for it, and nothing is learned.
-    fn skip(&mut self) {
-        self.pass(self.ahead[0], (self.ahead[0], 0.0));
+    fn skip(&mut self, leads: usize) {
+        self.pass(self.ahead[0], (self.ahead[0], 0.0), leads);
     }
 
-    fn pass(&mut self, value: f64, trend: (f64, f64)) {
+    fn pass(&mut self, value: f64, trend: (f64, f64), leads: usize) {
         self.past[self.count % (LEADS + 1)] = self.levels;
         let (off, place) = (value - self.levels[SLOWEST], self.count % RING);
         (self.off[place], self.off[place + RING]) = (off, off);
         self.count += 1;
         // What falls counts as what it is now: nobody knows where a fall ends.
-        let rise = trend.1.max(0.0) * self.window;
-        self.look_ahead(trend.0, rise);
+        self.trend = (trend.0, trend.1.max(0.0) * self.window);
+        if leads.max(self.lead) <= NEAR {
+            let near = self.means::<NEAR>();
+            self.ahead[..NEAR].copy_from_slice(&near);
+            self.known = NEAR;
+        } else {
+            self.ahead = self.means();
+            self.known = LEADS;
+        }
         let place = (self.count - 1) % (LEADS + 1);
         self.said[place] = self.ahead[self.lead - 1];
-        self.rises[place] = trend.0 + rise * self.lead as f64;
+        self.rises[place] = self.trend.0 + self.trend.1 * self.lead as f64;
     }
 
     /// The errors of what was forecast of this window, one lead ago.
@@ -227,8 +242,9 @@ impl Rhythm {
         }
     }
 
-    /// Means of the mixture for every lead; the trend stands at `now` and gains `rise` a window.
-    fn look_ahead(&mut self, now: f64, rise: f64) {
+    /// Means of the mixture for the first leads.
+    fn means<const N: usize>(&self) -> [f64; N] {
+        let (now, rise) = self.trend;
         // A period counts once it has come back: it was scored for as long as it is.
         let first = SHORTEST.max(self.lead);
         let last = LONGEST.min(self.count.saturating_sub(self.lead + 1) / 2).max(first - 1);
@@ -237,7 +253,7 @@ impl Rhythm {
         let best = level.min(lanes::smallest(periods)).max(self.noise);
         let counts = |error: f64| error < HOPELESS * best;
         let weight = |error: f64| (best / error.max(self.noise)).powi(POWER);
-        let (mut sum, mut level, mut slope, mut off) = (0.0, 0.0, 0.0, [0.0; LEADS]);
+        let (mut sum, mut level, mut slope, mut off) = (0.0, 0.0, 0.0, [0.0; N]);
         for (error, at) in self.level_errors.into_iter().zip(self.levels).filter(|(error, _)| counts(*error))
         {
             let w = weight(error);
@@ -256,8 +272,8 @@ impl Rhythm {
             level += w * self.levels[SLOWEST];
             // The window that is one lead on came a period ago.
             let came = &self.off[self.count % RING + RING - period..];
-            match came.first_chunk::<LEADS>() {
-                Some(came) if period >= LEADS => {
+            match came.first_chunk::<N>() {
+                Some(came) if period >= N => {
                     off.iter_mut().zip(came).for_each(|(off, came)| *off += w * came);
                 }
                 // The last time that has been, where a lead is longer than the period.
@@ -267,9 +283,7 @@ impl Rhythm {
                 }
             }
         }
-        for (lead, (ahead, off)) in (1_u8..).zip(self.ahead.iter_mut().zip(off)) {
-            *ahead = (level + slope * f64::from(lead) + off) / sum;
-        }
+        std::array::from_fn(|i| (level + slope * (i + 1) as f64 + off[i]) / sum)
     }
 
     /// Mean and standard deviation of a sample: the largest mean from now until a replica given away now could be
@@ -278,7 +292,8 @@ impl Rhythm {
     pub fn through(&self, at: Timestamp, horizon: f64) -> Option<(f64, f64)> {
         let since = seconds(self.at?, at).max(0.0);
         let reach = self.windows(THERE_AND_BACK * horizon + since);
-        let mean = self.ahead[..reach].iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let largest = |means: &[f64]| means[..reach].iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mean = if reach <= self.known { largest(&self.ahead) } else { largest(&self.means::<LEADS>()) };
         let known = self.scored >= ENOUGH && mean.is_finite() && self.error.is_finite();
         known.then(|| (mean, self.error.max(self.noise).sqrt()))
     }

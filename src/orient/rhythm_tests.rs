@@ -106,6 +106,37 @@ fn a_jump_that_stays_is_gone_along_with() {
 }
 
 #[test]
+#[allow(clippy::float_cmp, reason = "the same sums, to the last bit")]
+fn what_is_asked_later_than_a_sample_should_have_come_reaches_further() {
+    // Horizons of a window: four leads are worked out with each sample.
+    let mut rhythm = Rhythm::default();
+    for second in (0..7200).step_by(10) {
+        let value = dips(second);
+        rhythm.observe(value, at(second), (value, 0.0), TURN, 30.0, 0.0);
+    }
+    assert_eq!(rhythm.known, NEAR);
+    let all = rhythm.means::<LEADS>();
+    assert_eq!(rhythm.means::<NEAR>(), all[..NEAR]);
+    assert_eq!(rhythm.ahead[..NEAR], all[..NEAR]);
+    // The dip of 7200 s ends at 7380 s, seven windows after the last began.
+    let largest = |reach: usize| all[..reach].iter().copied().fold(0.0, f64::max);
+    for (second, reach) in [(7170, 2), (7200, 3), (7230, 4), (7260, 5), (7320, 7), (7350, 8), (9000, LEADS)] {
+        assert_eq!(rhythm.through(at(second), 30.0).unwrap().0, largest(reach), "{second}");
+    }
+    assert!(largest(5) < 50.0 && largest(8) > 80.0, "{all:?}");
+    // A horizon that has grown since the last window.
+    rhythm.observe(20.0, at(7200), (20.0, 0.0), TURN, 300.0, 0.0);
+    assert_eq!(rhythm.known, LEADS);
+    rhythm.observe(20.0, at(7210), (20.0, 0.0), TURN, 30.0, 0.0);
+    rhythm.observe(20.0, at(7230), (20.0, 0.0), TURN, 30.0, 0.0);
+    rhythm.observe(20.0, at(7240), (20.0, 0.0), TURN, 300.0, 0.0);
+    assert_eq!(rhythm.known, NEAR);
+    let all = rhythm.means::<LEADS>();
+    let largest = all.iter().copied().fold(0.0, f64::max);
+    assert_eq!(rhythm.through(at(7240), 300.0).unwrap().0, largest);
+}
+
+#[test]
 fn a_gap_keeps_the_phase_and_teaches_nothing() {
     let mut whole = Rhythm::default();
     feed(&mut whole, 0..7200, dips);

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 /// What the workload carried when a sample was taken, per ready replica.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,13 +30,13 @@ const KEPT: usize = 225;
 /// Room is made for so many at a time: doubling would leave half of it empty.
 const ROOM: usize = 25;
 /// Longest time between the oldest and the newest, ms.
-const SPAN: i128 = (u32::MAX >> 1) as i128;
+const SPAN: i64 = (u32::MAX >> 1) as i64;
 
 /// The last samples, oldest first, within 24 days.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
-    /// Times are counted from here.
-    since: Timestamp,
+    /// Times are counted from here, ms since the epoch.
+    since: i64,
     small: VecDeque<Small>,
 }
 
@@ -62,15 +62,16 @@ impl Small {
         }
     }
 
-    fn ms(self) -> u32 {
-        self.when >> 1
+    fn ms(self) -> i64 {
+        (self.when >> 1).into()
     }
 
-    fn at(self, since: Timestamp) -> Timestamp {
-        since + SignedDuration::from_millis(self.ms().into())
+    fn at(self, since: i64) -> Timestamp {
+        // Never before what was kept, nor 24 days after, so it is a time.
+        Timestamp::from_millisecond(since + self.ms()).unwrap_or(Timestamp::MAX)
     }
 
-    fn sample(self, since: Timestamp) -> Sample {
+    fn sample(self, since: i64) -> Sample {
         let load = |load: f32| Some(f64::from(load)).filter(|load| !load.is_nan());
         let [throughput, cpu, arrivals] = self.loads.map(load);
         Sample {
@@ -84,29 +85,29 @@ impl Small {
 impl Kept {
     /// Keeps one more, later than all before; the oldest leaves when there are enough.
     pub(super) fn push(&mut self, sample: Sample) {
-        let passed = |since: Timestamp| sample.at.duration_since(since).as_millis();
+        let at = sample.at.as_millisecond();
         if self.small.len() == KEPT {
             self.small.pop_front();
         }
-        while self.small.front().is_some_and(|oldest| passed(oldest.at(self.since)) > SPAN) {
+        while self.small.front().is_some_and(|oldest| at - self.since - oldest.ms() > SPAN) {
             self.small.pop_front();
         }
         if self.small.is_empty() {
-            self.since = sample.at;
-        } else if passed(self.since) > SPAN {
+            self.since = at;
+        } else if at - self.since > SPAN {
             self.count_from_oldest();
         }
         if self.small.len() == self.small.capacity() {
             self.small.reserve_exact(ROOM);
         }
-        self.small.push_back(Small::of(&sample, passed(self.since).clamp(0, SPAN) as u32));
+        self.small.push_back(Small::of(&sample, (at - self.since).clamp(0, SPAN) as u32));
     }
 
     fn count_from_oldest(&mut self) {
         let Some(oldest) = self.small.front().copied() else { return };
         let by = oldest.ms();
-        self.since = oldest.at(self.since);
-        self.small.iter_mut().for_each(|small| small.when -= by << 1);
+        self.since += by;
+        self.small.iter_mut().for_each(|small| small.when -= (by as u32) << 1);
     }
 
     /// When the newest was taken.

@@ -120,9 +120,10 @@ impl Surprise {
         self.samples = (self.samples + 1.0).min(f64::from(MEMORY));
         self.level += (x - self.level) * (1.0 / self.samples).max(GAIN);
         self.near[self.seen % NEAR] = x;
-        let filled = (self.seen + 1).min(NEAR);
         // What is not filled yet is 0.
-        let mean = lanes::sum(&self.near) / filled as f64;
+        let sum = lanes::sum(&self.near);
+        let filled = self.seen + 1;
+        let mean = if filled < NEAR { sum / filled as f64 } else { sum * (1.0 / NEAR as f64) };
         let [alone, together] = &mut self.tails;
         let surprise = alone.observe((x - self.level).abs()).max(together.observe((mean - self.level).abs()));
         self.raw = (surprise - std::f64::consts::LOG10_2).clamp(0.0, MAX_SURPRISE);
@@ -214,7 +215,10 @@ impl Tail {
             self.body[(seen >> s) % BODY] = magnitude;
         }
         let top = &self.top[..self.kept];
-        if !self.cut || top.last().is_some_and(|least| *least <= magnitude) {
+        // One more of the smallest would be dropped again: what a signal that stands still has is nothing else.
+        let full = self.kept > TAIL;
+        let belongs = |least: &f32| if full { *least < magnitude } else { *least <= magnitude };
+        if !self.cut || top.last().is_some_and(belongs) {
             // After its equals: a signal that stands still moves none of them.
             let place = top.partition_point(|t| *t >= magnitude);
             if place <= TAIL {
