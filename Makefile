@@ -64,7 +64,7 @@ coverage: ## line coverage of the pure rooms
 bench-speed: ## the hot step of the filters, and a turn of orient and decide
 	cargo bench --locked --bench speed
 
-bench-quality: ## every benchmark of decisions; DATA=DIR names the data
+bench-quality: ## canary, nab, faro, rushes, incidents, calibration; DATA=DIR names the data
 	for name in canary nab faro rushes incidents calibration; do cargo bench --locked --bench $$name -- --data $(or $(DATA),../shared/data); done
 
 bench-scale: image ## cost at 10, 100, 1,000 resources on the test cluster; COUNTS="…"

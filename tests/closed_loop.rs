@@ -42,6 +42,18 @@ fn a_constant_load_is_left_alone_once_it_has_settled_at_any_delay() {
 }
 
 #[test]
+fn a_spec_that_only_observes_changes_nothing() {
+    let story = Scenario::named("bad-revision", 1).unwrap();
+    let mut spec = story.spec().unwrap();
+    spec.enforcement = matverse::api::scaling::Enforcement::Observe;
+    let mut rows = Vec::new();
+    story.run(Policy::Ours, &spec, &mut |tick| rows.extend_from_slice(tick)).unwrap();
+    assert!(rows.iter().all(|row| row.desired[0] == row.desired[1]));
+    let shown = |action: &str| rows.iter().any(|row| row.action == action && row.why.starts_with("Observe"));
+    assert!(shown("ScaleUp") && shown("Rollback"));
+}
+
+#[test]
 fn no_limit_cycle_at_any_load_or_delay() {
     // Where the count is only just enough, a burst that misses the target may still be answered: every ten minutes at
     // most, never in a cycle as short as the stabilisation window.

@@ -84,3 +84,39 @@ fn a_reader_that_goes_away_is_no_error_and_a_full_disk_is() {
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn options_that_would_be_passed_over_are_refused() {
+    let folder = folder("refused");
+    let file = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (trace, gap) =
+        (file("trace.csv", "minute,a,b\n0,60,60\n"), file("gap.csv", "minute,a\n0,60\n100,60\n"));
+    let (spec, empty, ledger) = (
+        file("spec.yaml", "targetRef: {name: web}\nminReplicas: 0\n"),
+        file("empty", ""),
+        file("l.yaml", ""),
+    );
+    let to = folder.join("to");
+    let export = ["ledger", "export", &ledger, "--key", "k", "--to", to.to_str().unwrap()];
+    for (arguments, code, says) in [
+        (&["replay", &empty, "--key", "k"][..], 3, "no ledger"),
+        (&["replay", "-", "--diff"], 3, "no ledger"),
+        (&[&export[..], &["--mark"]].concat(), 64, "--mark"),
+        (&[&export[..], &["--namespace", "other"]].concat(), 64, "--namespace"),
+        (&["simulate", "steady", "--quota", "4"], 3, "--quota is for a trace"),
+        (&["simulate", &trace, "--quota", "1"], 3, "2 services"),
+        (&["simulate", &gap], 3, "line 3: 100 is not the minute after"),
+        (&["simulate", "steady", "--policy", "hpa", "--spec", &spec], 3, "--spec is for matverse"),
+        (&["simulate", "steady", "--spec", &spec], 3, "spec.yaml: spec.minReplicas"),
+    ] {
+        let output = matverse(arguments).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}

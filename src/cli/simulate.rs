@@ -98,6 +98,9 @@ impl Simulate {
         scenario.delay = self.delay;
         let spec = match &self.spec {
             None => scenario.spec()?,
+            Some(_) if self.policy != Who::Matverse => {
+                bail!("--spec is for matverse; no other --policy reads it")
+            }
             Some(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
                 serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?
@@ -110,7 +113,10 @@ impl Simulate {
                 bar.set_position(tick.first().map_or(0, |row| row.at as u64));
                 rows.extend_from_slice(tick);
             })
-            .map_err(|why| anyhow!(why.join("; ")))?;
+            .map_err(|why| {
+                let why = anyhow!(why.join("; "));
+                self.spec.iter().fold(why, |why, path| why.context(path.display().to_string()))
+            })?;
         bar.finish_and_clear();
         let report = match self.output {
             Form::Text => table(&scenario, &rows, &worth),
@@ -135,6 +141,9 @@ impl Simulate {
 
     fn scenario(&self) -> Result<Scenario> {
         if let Some(story) = Scenario::named(&self.story, self.seed) {
+            if self.quota.is_some() {
+                bail!("--quota is for a trace; {} has its own", self.story);
+            }
             return Ok(story);
         }
         let path = Path::new(&self.story);
@@ -143,7 +152,11 @@ impl Simulate {
         }
         let text = std::fs::read_to_string(path).with_context(|| self.story.clone())?;
         let trace = trace(&text).with_context(|| self.story.clone())?;
-        let quota = self.quota.unwrap_or(3 * i32::try_from(trace.len())?);
+        let services = i32::try_from(trace.len())?;
+        let quota = self.quota.unwrap_or(3 * services);
+        if quota < services {
+            bail!("--quota {quota}: {} has {services} services, and each keeps a pod", self.story);
+        }
         let name = path.file_stem().map_or_else(|| self.story.clone(), |s| s.to_string_lossy().into_owned());
         Ok(Scenario::shared(&name, trace, quota, self.seed))
     }
@@ -165,9 +178,9 @@ fn trace(text: &str) -> Result<Vec<Vec<u32>>> {
             bail!("line {n}: {} columns where the header has {}", fields.len(), services + 1);
         }
         let minute = minute(fields[0]).with_context(|| format!("line {n}: {:?} is no minute", fields[0]))?;
-        if before.is_some_and(|before| minute <= before) {
+        if before.is_some_and(|before| !(0.5..=1.5).contains(&(minute - before))) {
             bail!(
-                "line {n}: minute {} is not later than the one before; one row a minute, in order",
+                "line {n}: {} is not the minute after the one before; one row a minute, in order",
                 fields[0]
             );
         }

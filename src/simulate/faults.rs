@@ -41,7 +41,7 @@ impl Scrape {
     /// The readings of a tick.
     pub fn read(&mut self, now: f64, seen: &Seen) -> Readings {
         self.past.push_back((now, seen.signals));
-        while self.past.len() > self.delay + 1 {
+        while self.past.len() - 1 > self.delay {
             self.past.pop_front();
         }
         let (at, mut signals) = self.past.front().copied().unwrap_or((now, seen.signals));

@@ -120,8 +120,8 @@ impl Ours {
     /// (service, number of the revision to restore) of every rollback decided at the last tick.
     #[must_use]
     pub fn rollbacks(&self) -> Vec<(usize, usize)> {
-        let target = |decision: &Option<Decision>| match &decision.as_ref()?.plan {
-            Plan::Rollback { to, .. } => to.parse().ok(),
+        let target = |decision: &Option<Decision>| match decision.as_ref().filter(|d| d.act)?.plan {
+            Plan::Rollback { ref to, .. } => to.parse().ok(),
             _ => None,
         };
         self.decisions.iter().enumerate().filter_map(|(i, decision)| Some((i, target(decision)?))).collect()
@@ -130,7 +130,9 @@ impl Ours {
     fn one(&mut self, i: usize, situation: &Situation, counts: &mut [i32]) {
         self.models[i] = situation.picture.capacity;
         let decision = self.pilots[i].decide(situation);
-        if let Plan::Scale { to, .. } = decision.plan {
+        if let Plan::Scale { to, .. } = decision.plan
+            && decision.act
+        {
             counts[i] = to;
         }
         self.decisions[i] = Some(decision);

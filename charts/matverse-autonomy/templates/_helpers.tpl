@@ -44,7 +44,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* Non-empty where the metrics can be reached from outside of the pod. */}}
 {{- define "matverse.metricsExposed" -}}
 {{- $bind := .Values.metrics.bind }}
-{{- if not (or (hasPrefix "127." $bind) (hasPrefix "localhost:" $bind) (hasPrefix "[::1]:" $bind)) }}yes{{ end }}
+{{- if not (or (hasPrefix "127." $bind) (hasPrefix "[::1]:" $bind)) }}yes{{ end }}
 {{- end }}
 
 {{- define "matverse.metricsPort" -}}{{ regexFind "[0-9]+$" .Values.metrics.bind }}{{- end }}

@@ -28,7 +28,7 @@ pub struct Export {
     #[arg(long, value_name = "FOLDER")]
     to: PathBuf,
     /// Mark the exported segments on the cluster, so that the operator may remove them.
-    #[arg(long, requires = "cluster")]
+    #[arg(long, requires = "cluster", conflicts_with = "files")]
     mark: bool,
 }
 

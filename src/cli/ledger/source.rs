@@ -28,7 +28,7 @@ pub struct Source {
     #[arg(long, conflicts_with = "files")]
     pub cluster: bool,
     /// Namespace of the ledger.
-    #[arg(long, default_value = "matverse-ledger", requires = "cluster")]
+    #[arg(long, default_value = "matverse-ledger", requires = "cluster", conflicts_with = "files")]
     pub namespace: String,
     /// An export that holds the entries which are no longer where the ledger is read from.
     #[arg(long, value_name = "FOLDER")]

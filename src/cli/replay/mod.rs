@@ -75,6 +75,13 @@ impl Replay {
                 Opened::Lines(lines) => Box::new(lines),
             }
         };
+        if self.diff || self.json || !self.keys.is_empty() {
+            // A check that passes because it looked at nothing is worse than none.
+            bail!(
+                "{}: no ledger, and --key, --diff and --json are of one; give its saved ConfigMaps or an export's folder",
+                self.file.display()
+            );
+        }
         let given = match &self.config {
             None => Given::default(),
             Some(path) => given(path)?,

@@ -3,6 +3,7 @@
 use super::{Report, Turn};
 use crate::api::scaling::Enforcement;
 use crate::decide::Decision;
+use crate::decide::situation::Notice;
 use crate::observe::reading::{Reading, Readings, SignalName, Use};
 use crate::operator::conditions::{Fact, Kind, Truth};
 use crate::operator::{policies, target};
@@ -110,6 +111,9 @@ fn acting(report: &Report) -> Fact {
         None => no("NotEvaluated", "no turn could be made yet"),
         Some(None) => no("TargetNotFound", "there is nothing to act on"),
         Some(Some(w)) if w.pause_requested => no("Paused", "the Deployment's annotation asks for a pause"),
+        Some(Some(w)) if w.deployment_paused => {
+            no("DeploymentPaused", "the Deployment is paused; somebody is at work on it")
+        }
         Some(Some(w)) if w.desired == 0 => {
             no("ScaledToZero", "somebody set replicas to 0; that is respected")
         }
@@ -117,6 +121,11 @@ fn acting(report: &Report) -> Fact {
             "ScalerConflict",
             "something else scales the target: replicas are left alone, a rollback is not",
         ),
+        Some(Some(_))
+            if report.turn.is_some_and(|turn| notice_of(turn.decision, Kind::Contested).is_some()) =>
+        {
+            no("Contested", "acts of ours were taken back twice within a day; the day has to pass")
+        }
         Some(Some(_)) => Fact::new(Kind::Acting, true, "Enforcing", ""),
     }
 }
@@ -188,8 +197,12 @@ fn consistency(consistency: Consistency) -> Fact {
 }
 
 /// A condition that the decision itself states, by a notice of the same name.
+fn notice_of(decision: &Decision, kind: Kind) -> Option<&Notice> {
+    decision.notices.iter().find(|notice| notice.reason == kind.as_str())
+}
+
 fn noticed(decision: &Decision, kind: Kind, otherwise: &str) -> Fact {
-    match decision.notices.iter().find(|n| n.reason == kind.as_str()) {
+    match notice_of(decision, kind) {
         Some(notice) => Fact::new(kind, true, &notice.reason, notice.message.as_str()),
         None => Fact::new(kind, false, otherwise, ""),
     }

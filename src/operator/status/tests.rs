@@ -240,7 +240,7 @@ fn each_trouble_has_its_condition() {
         s.standing.ledger_available = false;
         s.ledger_trouble = Some("the admission policies are not proven: nobody refused");
     };
-    let troubles: [(Change, Kind, &str, &str); 23] = [
+    let troubles: [(Change, Kind, &str, &str); 25] = [
         (|s| s.spec.enforcement = Enforcement::Observe, Kind::Acting, "False", "Observe"),
         (|s| s.spec.enforcement = Enforcement::Propose, Kind::Acting, "False", "Propose"),
         (|s| s.spec.paused = true, Kind::Acting, "False", "Paused"),
@@ -254,6 +254,8 @@ fn each_trouble_has_its_condition() {
         (unguarded, Kind::Acting, "False", "PoliciesMissing"),
         (unguarded, Kind::LedgerAvailable, "False", "PoliciesMissing"),
         (|s| work(s).pause_requested = true, Kind::Acting, "False", "Paused"),
+        (|s| work(s).deployment_paused = true, Kind::Acting, "False", "DeploymentPaused"),
+        (|s| notice(s, "Contested"), Kind::Acting, "False", "Contested"),
         (|s| work(s).desired = 0, Kind::Acting, "False", "ScaledToZero"),
         (
             |s| work(s).other_scalers = vec!["HorizontalPodAutoscaler/web".into()],
