@@ -5,7 +5,9 @@
 //! **identified** only where
 //! - the answers of the best one agree to within 15 % over 30 samples or more,
 //! - the queue has been seen to build: utilisation of the slots has reached .6, and
-//! - queueing explains the spread: without it (infinite slots) the answers disagree at least half as much again.
+//! - queueing explains the spread of the p95: without it (infinite slots) half as much again stays unexplained. What an
+//!   answer leaves unexplained is its distance from the others times the elasticity of the p95 there: a queue that is
+//!   almost full gives any p95, so answers that agree there tell nothing.
 //!
 //! Until then the queue model is not used. C²ₐ = C²ₛ = 1 is assumed: a p95 alone does not tell spread from mean.
 //!
@@ -22,23 +24,29 @@ const ENOUGH: u32 = 30;
 const AGREE: f64 = 0.15;
 const BUSY: f64 = 0.6;
 const EXPLAINS: f64 = 1.5;
+/// Largest elasticity that counts.
+const STIFF: f64 = 1e3;
 /// A step of the search for a load that is the last one, as a share; and steps at most.
 const CLOSE: f64 = 0.01;
 const STEPS: u32 = 30;
 
-/// Mean and variance of the logarithms of the answers, with the busiest utilisation seen.
+/// Mean and variance of the logarithms of the answers, what they leave unexplained of the p95's, and the busiest
+/// utilisation seen.
 #[derive(Clone, Copy, Debug, Default)]
 struct Fit {
     mean: f64,
     variance: f64,
+    unexplained: f64,
     busiest: f64,
 }
 
 impl Fit {
-    fn push(&mut self, ln_service: f64, utilisation: f64, gain: f64) {
+    fn push(&mut self, ln_service: f64, elasticity: f64, utilisation: f64, gain: f64) {
         let d = ln_service - self.mean;
+        let off = d * elasticity.min(STIFF);
         self.mean += gain * d;
         self.variance = (1.0 - gain) * (self.variance + gain * d * d);
+        self.unexplained = (1.0 - gain) * (self.unexplained + gain * off * off);
         self.busiest = utilisation.max(self.busiest * (1.0 - 0.1 * MEMORY));
     }
 
@@ -145,12 +153,12 @@ impl Service {
         let (ln_p95, mut idle) = (libm::log(p95), false);
         for (fit, slots) in self.fits.iter_mut().zip(SLOTS) {
             let servers = f64::from(ready) * slots;
-            let load = load_behind(rate * p95, servers, own, &mut idle);
+            let (load, elasticity) = load_behind(rate * p95, servers, own, &mut idle);
             // Once nobody waits the answer stays, and a logarithm costs more than the rest.
             let ln_service = if idle { ln_p95 - LN_P95_OVER_MEAN } else { libm::log(load / rate) };
-            fit.push(ln_service, load / servers, gain);
+            fit.push(ln_service, elasticity, load / servers, gain);
         }
-        self.flat.push(ln_p95, 0.0, gain);
+        self.flat.push(ln_p95, 1.0, 0.0, gain);
     }
 
     /// Takes in one sample with cpu: answers a second, p95 in ms where there is one, ready replicas, mean
@@ -174,19 +182,20 @@ impl Service {
         if self.samples < ENOUGH {
             return None;
         }
-        let (fit, slots) =
-            self.fits.iter().zip(SLOTS).min_by(|a, b| a.0.variance.total_cmp(&b.0.variance))?;
-        let explained = self.flat.sd() >= EXPLAINS * fit.sd();
+        let fits = self.fits.iter().zip(SLOTS);
+        let (fit, slots) = fits.min_by(|a, b| a.0.unexplained.total_cmp(&b.0.unexplained))?;
+        let explained = self.flat.sd() >= EXPLAINS * fit.unexplained.sqrt();
         (fit.sd() <= AGREE && fit.busiest >= BUSY && explained)
             .then(|| Replica::lognormal(libm::exp(fit.mean), 1.0, slots))
     }
 }
 
-/// The load in erlangs behind `erlangs` = rate × p95: the p95 grows with it, without bound towards saturation.
+/// The load in erlangs behind `erlangs` = rate × p95: the p95 grows with it, without bound towards saturation. With it the
+/// elasticity of the p95 there: by how many percent it grows with one percent of load.
 ///
 /// `idle`: with fewer servers fewer than one in twenty waited, so with more nobody does; then the p95 is the
 /// service's own. Servers come in ascending order; `own` is the p95 of a service with a mean of 1.
-fn load_behind(erlangs: f64, servers: f64, own: f64, idle: &mut bool) -> f64 {
+fn load_behind(erlangs: f64, servers: f64, own: f64, idle: &mut bool) -> (f64, f64) {
     let without = erlangs / own;
     // p95·rate = a·(own + ln(20C)/(c−a)), times (c−a): where this is 0, and its slope.
     let off = |a: f64, (waits, slope): (f64, f64)| {
@@ -194,26 +203,25 @@ fn load_behind(erlangs: f64, servers: f64, own: f64, idle: &mut bool) -> f64 {
         (left * free - a * waits, -own * free - left - waits - a * slope)
     };
     let (mut low, mut high) = (0.0, servers.min(without));
-    let (mut load, mut at);
+    let (mut load, mut waiting);
     if without < servers {
         if *idle {
-            return without;
+            return (without, 1.0);
         }
-        let waits = waits_and_slope(servers, without);
-        if waits.0 <= 0.0 {
+        (load, waiting) = (without, waits_and_slope(servers, without));
+        if waiting.0 <= 0.0 {
             *idle = true;
-            return without;
+            return (without, 1.0);
         }
-        (load, at) = (without, off(without, waits));
     } else {
         // With C = 1 it is a quadratic; its root is below the one sought, and near it where the servers are busy.
         let b = erlangs + own * servers + ALL_WAIT;
         low = 2.0 * erlangs * servers / (b + libm::sqrt(b * b - 4.0 * own * erlangs * servers));
-        (load, at) = (low, off(low, waits_and_slope(servers, low)));
+        (load, waiting) = (low, waits_and_slope(servers, low));
     }
     // Newton's steps, halving where one leaves the bracket. A small one leaves an error of its square.
     for _ in 0..STEPS {
-        let (value, slope) = at;
+        let (value, slope) = off(load, waiting);
         let side = if value > 0.0 { &mut low } else { &mut high };
         *side = load;
         let next = load - value / slope;
@@ -223,9 +231,11 @@ fn load_behind(erlangs: f64, servers: f64, own: f64, idle: &mut bool) -> f64 {
         if step <= CLOSE * high {
             break;
         }
-        at = off(load, waits_and_slope(servers, load));
+        waiting = waits_and_slope(servers, load);
     }
-    load
+    // E(a) = a·own + a·w/(c−a): a·E′/E.
+    let ((waits, slope), free) = (waiting, (servers - load).max(f64::MIN_POSITIVE));
+    (load, load * (own + (waits * servers / free + load * slope) / free) / erlangs)
 }
 
 #[cfg(test)]
@@ -263,8 +273,17 @@ mod tests {
             for rho in [0.05, 0.4, 0.55, 0.7, 0.8, 0.9, 0.97, 0.995, 0.9999] {
                 let (load, own) = (rho * servers, Replica::lognormal(1.0, 1.0, 1.0).base);
                 let erlangs = load * (own + waits_and_slope(servers, load).0 / (servers - load));
-                let found = load_behind(erlangs, servers, own, &mut false);
+                let (found, elasticity) = load_behind(erlangs, servers, own, &mut false);
                 assert!((found / load - 1.0).abs() < 5e-4, "{servers} {rho}: {found} for {load}");
+                // At 0.05 of one server the first begin to wait: there the elasticity jumps.
+                if rho > 0.05 {
+                    let more = load_behind(erlangs * 1.001, servers, own, &mut false).0;
+                    let measured = 0.001 / libm::log(more / found);
+                    assert!(
+                        (elasticity / measured - 1.0).abs() < 0.1,
+                        "{servers} {rho}: {elasticity} {measured}"
+                    );
+                }
             }
         }
     }
@@ -279,6 +298,20 @@ mod tests {
             noise.observe(50.0 + f64::from(i % 13), 100.0 * wild, 3);
         }
         assert_eq!(noise.identified(), None);
+    }
+
+    #[test]
+    fn a_slow_answer_is_no_full_queue() {
+        // An answer that takes 1.6 s of waiting for something else, whatever the count: any count of one slot seems full of
+        // them, and the service time that this seems to show would grow with the count.
+        let mut service = Service::default();
+        for ready in [6, 12, 24] {
+            for i in 0..100_u32 {
+                let noise = 0.15 * [0.3, -0.9, 0.6, -0.2, 0.9, -0.7, 0.1][(i % 7) as usize];
+                service.observe(88.0, 1600.0 * libm::exp(noise), ready);
+                assert_eq!(service.identified(), None, "{ready} {i}");
+            }
+        }
     }
 
     #[test]

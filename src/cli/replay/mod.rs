@@ -17,7 +17,7 @@ use crate::observe::reading::SignalName;
 use crate::observe::sample::Limits;
 use crate::operator::config::Config;
 use crate::orient::original::Original;
-use crate::simulate::door::line::Line;
+use crate::simulate::door::line::{self, Line};
 use crate::simulate::door::{Door, Given};
 
 /// Reads lines of evidence and answers each with a decision.
@@ -116,16 +116,16 @@ fn given(path: &Path) -> Result<Given> {
     })
 }
 
-/// Each line as bytes: a line that is no UTF-8 is a malformed one, not the end.
+/// Each line as bytes: one that is no UTF-8 is a malformed line, not the end.
 fn lines(
     input: impl BufRead,
-    mut each: impl FnMut(&str, &mut Vec<u8>),
+    mut each: impl FnMut(&[u8], &mut Vec<u8>),
     end: impl FnOnce(&mut Vec<u8>),
 ) -> io::Result<()> {
     let mut output = io::stdout().lock();
     let mut out = Vec::new();
     for line in input.split(b'\n') {
-        each(&String::from_utf8_lossy(&line?), &mut out);
+        each(&line?, &mut out);
         output.write_all(&out)?;
         output.flush()?;
         out.clear();
@@ -147,15 +147,15 @@ const STATE: [&str; 5] = ["omega", "psi", "beta", "cpu", "latency"];
 fn original(input: impl BufRead) -> io::Result<()> {
     let mut filters: BTreeMap<String, Original> = BTreeMap::new();
     let mut number = 0_u64;
-    let each = |text: &str, out: &mut Vec<u8>| {
+    let each = |text: &[u8], out: &mut Vec<u8>| {
         number += 1;
-        if text.trim().is_empty() {
+        if text.trim_ascii().is_empty() {
             return;
         }
-        let answer = match serde_json::from_str::<Line>(text) {
+        let answer = match line::read(text) {
             Ok(Line { end_of_tick: Some(true), .. }) => return,
             Ok(line) => estimate(&mut filters, &line),
-            Err(error) => json!({"error": error.to_string(), "line": number}),
+            Err(error) => json!({"error": error, "line": number}),
         };
         out.extend_from_slice(answer.to_string().as_bytes());
         out.push(b'\n');

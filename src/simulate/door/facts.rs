@@ -71,8 +71,9 @@ impl Facts {
         if line.config_changed_at.is_some() {
             self.config_changed_at = line.config_changed_at;
         }
-        if line.parameters.is_some() {
-            self.parameters.clone_from(&line.parameters);
+        if let Some(parameters) = &line.parameters {
+            let told = parameters.iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?)));
+            self.parameters = Some(told.collect());
         }
         if self.complete() && self.last_ready_at.is_none() {
             self.last_ready_at = Some(line.time);

@@ -45,7 +45,7 @@ pub struct Line {
     pub config_changed_at: Option<Timestamp>,
     /// Values of the keys under `spec.retune`, as text; without them nothing is tuned.
     #[serde(default)]
-    pub parameters: Option<BTreeMap<String, String>>,
+    pub parameters: Option<BTreeMap<String, Option<String>>>,
 }
 
 /// Samples by signal; `null` is a missing one.
@@ -149,6 +149,27 @@ pub struct RevisionLine {
     /// Whether pods of the current one fail by themselves; `false` where never said of it.
     #[serde(default)]
     pub new_pods_failing: Option<bool>,
+}
+
+/// A line, read.
+///
+/// # Errors
+/// What is wrong, and at which of its bytes.
+pub fn read(bytes: &[u8]) -> Result<Line, String> {
+    // A line of the stream is one line: the stream's own number stands beside the error.
+    serde_json::from_slice(bytes).map_err(|e| e.to_string().replace(" at line 1 column ", " at column "))
+}
+
+/// Takes every `null` out of an object, as an API server does where a field is not nullable: it is as left out.
+pub(super) fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(without_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_nulls),
+        _ => {}
+    }
 }
 
 /// One line out: what is decided for one workload.

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use self::facts::Facts;
-use self::line::{Answer, Forecast, Line, Refused, Sample, Samples, Step};
+use self::line::{Answer, Forecast, Line, Refused, Sample, Samples, Step, without_nulls};
 use super::pilot::Pilot;
 use crate::api::scaling::{Enforcement, MatVerseScalingSpec};
 use crate::decide::policy;
@@ -70,12 +70,13 @@ impl Door {
     }
 
     /// Takes a line in and writes the answers that are due, one line each, to `out`.
-    pub fn line(&mut self, text: &str, out: &mut Vec<u8>) {
+    pub fn line(&mut self, text: impl AsRef<[u8]>, out: &mut Vec<u8>) {
         self.lines += 1;
-        if text.trim().is_empty() {
+        let text = text.as_ref();
+        if text.trim_ascii().is_empty() {
             return;
         }
-        let answered = serde_json::from_str(text).map_err(|e| e.to_string()).and_then(|l| self.turn(&l, out));
+        let answered = line::read(text).and_then(|line| self.turn(&line, out));
         if let Err(error) = answered {
             write(out, &Refused { error, line: self.lines });
         }
@@ -196,6 +197,7 @@ impl Door {
             return Err("a workload is \"namespace/name\"".into());
         };
         let mut spec = spec.clone();
+        without_nulls(&mut spec);
         if let Some(fields) = spec.as_object_mut() {
             fields.entry("targetRef").or_insert_with(|| serde_json::json!({ "name": name }));
         }

@@ -313,6 +313,23 @@ fn null_is_as_left_out() {
     let mut line = next("shop/web", 30, 0.3);
     line["byRevision"] = json!({"def": null});
     assert_eq!(say(&mut door, &line)[0]["action"], "Noop");
+    let mut line = first("shop/other", 3, 0.3);
+    line["spec"] = json!({"minReplicas": null, "mode": null, "targets": null, "behavior": {"scaleUp": null},
+        "signals": [{"name": "cpu", "min": null}], "targetRef": null});
+    line["parameters"] = json!({"k": null});
+    assert_eq!(say(&mut door, &line)[0]["action"], "Noop");
+}
+
+#[test]
+fn a_line_that_cannot_be_read_says_where() {
+    let mut door = Door::default();
+    let wrong =
+        said(&mut door, r#"{"time":"2026-01-01T00:00:00Z","workload":"a/b","replicas":{"ready":"x"}}"#);
+    let error = wrong[0]["error"].as_str().unwrap();
+    assert!(error.contains("at column") && !error.contains("line"), "{error}");
+    let mut out = Vec::new();
+    door.line(b"{\"time\":\"2026-01-01T00:00:00Z\",\"workload\":\"a/\xff\"}", &mut out);
+    assert!(String::from_utf8(out).unwrap().contains("unicode"));
 }
 
 #[path = "pool_tests.rs"]
