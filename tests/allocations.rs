@@ -31,7 +31,8 @@ fn a_turn_keeps_nothing_and_allocates_no_more_with_time() {
         let fed: Vec<_> = (0..n).map(|_| feed.next()).collect();
         measure(|| {
             for observed in fed {
-                std::hint::black_box(pilot.turn(observed));
+                let decision = std::hint::black_box(pilot.turn(observed));
+                assert!(!decision.act, "no quiet turn: {}", decision.reasoning);
             }
         })
     };

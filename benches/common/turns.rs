@@ -64,7 +64,7 @@ impl Feed {
         let at = time(self.i);
         let fresh = |value: f64| Reading::Fresh { value, sampled_at: at };
         let readings: Readings = [
-            (SignalName::CPU, fresh(0.5 + 0.02 * wave(self.i, 1))),
+            (SignalName::CPU, fresh(0.65 + 0.02 * wave(self.i, 1))),
             (SignalName::LATENCY, fresh(120.0 + 10.0 * wave(self.i, 2))),
             (SignalName::THROUGHPUT, fresh(100.0 + 5.0 * wave(self.i, 3))),
             (SignalName::ERRORS, fresh(0.001)),
