@@ -67,8 +67,9 @@ fn a_step_that_helps_is_kept_and_deletion_gives_back_the_one_under_trial() {
     until(120, "the first step", || (batch(&space) == "17").then_some(()));
     assert!(borrowed(&space), "a step under trial is a debt, so the finalizer stands");
     until(20, "its event", || (!space.events("Retuned").is_empty()).then_some(()));
-    // Judged once it has settled; the next step starts from it.
-    until(150, "kept, and the next step", || (batch(&space) == "18").then_some(()));
+    // Judged once it has settled; the next step starts from it. On a busy machine noise may hide a gain: then the step goes
+    // back and is tried again, two minutes later.
+    until(400, "kept, and the next step", || (batch(&space) == "18").then_some(()));
     assert!(borrowed(&space));
     space.kubectl(&["delete", "mvs", "web", "--timeout=60s"]);
     assert_eq!(batch(&space), "17", "what was kept stays, what was under trial goes back");
