@@ -18,9 +18,7 @@ use super::policy;
 use super::regret::{self, Regrets};
 use super::rules::retune::{self, Judgement};
 use super::rules::{Proposal, happened, notice};
-use super::situation::{
-    Action, LastAct, Memory, Notice, Plan, RetuneTrial, ScaleUpTrial, SeenTarget, Situation,
-};
+use super::situation::{Action, LastAct, Memory, Notice, Plan, RetuneTrial, SeenTarget, Situation};
 use super::trial;
 use super::view::{Need, Trouble, Turn, View, later, seconds, short};
 use crate::api::scaling::{Enforcement, Retune};
@@ -311,9 +309,7 @@ pub(super) fn decided(v: &View<'_>, proposal: &Proposal) -> Memory {
                 let window = behavior::window(Way::Down, v.spec());
                 behavior::remember(Way::Down, &mut m.recommendations, now, *to, window);
                 (m.cpu_hot, m.latency_double) = (0, 0);
-                let before =
-                    m.scale_up_trial.as_ref().map_or_else(|| trial::measures(v), |trial| trial.before);
-                m.scale_up_trial = Some(ScaleUpTrial { at: now, ready_at: None, to: *to, before });
+                m.scale_up_trial = Some(trial::begun(v, *to));
                 if let Some(trial) = &mut m.retune_trial {
                     trial.void = true;
                 }

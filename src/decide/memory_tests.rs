@@ -1,7 +1,7 @@
 //! What is remembered: edits, streaks, windows, trials, and that nothing grows without bound.
 
 use super::*;
-use crate::decide::situation::PoolShare;
+use crate::decide::situation::{PoolShare, ScaleUpTrial};
 use crate::decide::testing::{Story, at, because, expect, notices, revision};
 use crate::observe::reading::Reading;
 
@@ -86,7 +86,7 @@ fn a_new_template_starts_all_evidence_afresh() {
             m.revision = Some("5c4b".into());
             m.latency_high = 9;
             m.calm_since = Some(at(-9000));
-            m.scale_up_trial = Some(ScaleUpTrial { at: at(-60), ready_at: None, to: 5, before: [None; 4] });
+            m.scale_up_trial = Some(scaled_up(-60, 5, [None; 4]));
         })
         .decide();
     assert_eq!(deployed.memory.latency_high, 1);
@@ -167,15 +167,16 @@ fn a_template_is_good_once_it_served_without_trouble() {
     assert_eq!(calm(9000).fresh(SignalName::LATENCY, 300.0).decide().memory.calm_since, None);
 }
 
+/// A ScaleUp some seconds from now, whose pods start.
+fn scaled_up(seconds: i64, to: i32, before: [Option<f64>; 4]) -> ScaleUpTrial {
+    ScaleUpTrial { at: at(seconds), ready_at: None, to, before, earlier: 0, load: None }
+}
+
 /// Scaled to 5 a while ago, ready for one horizon, throughput 100 and latency 400 before.
 fn tried_more() -> Story {
     Story::new().fresh(SignalName::THROUGHPUT, 100.0).fresh(SignalName::LATENCY, 400.0).memory(|m| {
-        m.scale_up_trial = Some(ScaleUpTrial {
-            at: at(-90),
-            ready_at: Some(at(-45)),
-            to: 5,
-            before: [Some(100.0), Some(400.0), Some(0.0), Some(0.5)],
-        });
+        let before = [Some(100.0), Some(400.0), Some(0.0), Some(0.5)];
+        m.scale_up_trial = Some(ScaleUpTrial { ready_at: Some(at(-45)), ..scaled_up(-90, 5, before) });
         m.fruitless = 1;
     })
 }
@@ -229,7 +230,7 @@ fn what_cannot_be_compared_is_not_judged() {
 
 #[test]
 fn a_second_scale_up_keeps_the_first_ones_measure_of_before() {
-    let trial = ScaleUpTrial { at: at(-15), ready_at: None, to: 7, before: [Some(1.0), None, None, None] };
+    let trial = scaled_up(-15, 7, [Some(1.0), None, None, None]);
     let d = Story::new().needs(9).memory(|m| m.scale_up_trial = Some(trial)).decide();
     let kept = d.memory.scale_up_trial.as_ref().unwrap();
     assert_eq!((kept.to, kept.at, kept.before[0]), (9, at(0), Some(1.0)));

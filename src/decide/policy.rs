@@ -21,11 +21,13 @@ pub enum Version {
     Three,
     /// The same with [regrets](super::regret), and gains of a ScaleUp told from noise by filtered levels.
     Four,
+    /// The same with every ScaleUp counted that has shown no gain, also where no load is read.
+    Five,
 }
 
 impl Version {
     /// What decides now.
-    pub const NEWEST: Self = Self::Four;
+    pub const NEWEST: Self = Self::Five;
 
     /// The number that stands in a record.
     #[must_use]
@@ -35,6 +37,7 @@ impl Version {
             Self::Two => 2,
             Self::Three => 3,
             Self::Four => 4,
+            Self::Five => 5,
         }
     }
 
@@ -43,10 +46,17 @@ impl Version {
         self.number() >= Self::Four.number()
     }
 
+    /// Whether what came with version 5 holds.
+    pub(super) const fn since_five(self) -> bool {
+        self.number() >= Self::Five.number()
+    }
+
     /// The version of a record; `None` for one that this build does not know.
     #[must_use]
     pub fn of(number: u32) -> Option<Self> {
-        [Self::One, Self::Two, Self::Three, Self::Four].into_iter().find(|version| version.number() == number)
+        [Self::One, Self::Two, Self::Three, Self::Four, Self::Five]
+            .into_iter()
+            .find(|version| version.number() == number)
     }
 }
 

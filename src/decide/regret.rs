@@ -43,7 +43,7 @@ pub struct Regrets {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
-fn none(steps: &u32) -> bool {
+pub(super) fn none(steps: &u32) -> bool {
     *steps == 0
 }
 

@@ -18,6 +18,7 @@ pub use gate::{GateFault, GateView};
 use super::regret::Regrets;
 use super::steer::Unrest;
 use super::text::Text;
+pub use super::trial::ScaleUpTrial;
 use crate::api::scaling::{MatVerseScalingSpec, Mode};
 use crate::observe::Observed;
 use crate::orient::Picture;
@@ -219,21 +220,6 @@ pub struct Load {
     /// Total utilisation of the cpu request in replicas' worth, where fresh.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub work: Option<f64>,
-}
-
-/// A ScaleUp under judgement.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ScaleUpTrial {
-    /// When the act was decided.
-    pub at: Timestamp,
-    /// When all its pods were ready, once they were.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ready_at: Option<Timestamp>,
-    /// Count asked for.
-    pub to: i32,
-    /// Throughput, latency, errors and cpu before.
-    pub before: [Option<f64>; 4],
 }
 
 /// A retune step under trial.

@@ -1,10 +1,20 @@
-//! Whether the last ScaleUp gained anything: two in a row that did not are followed by no third, until the load changes.
+//! Whether the last ScaleUps gained anything: two in a row that did not are followed by no third, until the load changes.
+//!
+//! ```text
+//!  ScaleUp ─► pods ready ─► one horizon later: throughput up, latency or errors down, or no trouble left?
+//!     └─ another before the verdict: judged with it, and counted with it; a third waits for the verdict
+//! ```
 //!
 //! Up to [`policy::Version::Three`] one sample was compared with another; noise of a few percent then looked like a gain
-//! or like another load. Since then levels are compared, and a difference must be beyond their noise.
+//! or like another load. Since then levels are compared, and a difference must be beyond their noise. Up to
+//! [`policy::Version::Four`] a ScaleUp that came before the verdict put it off, and without a load there was none.
 
 use std::cmp::Ordering;
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::behavior::{self, Way};
 use super::policy;
 use super::regret;
 use super::situation::{Load, Memory};
@@ -15,8 +25,69 @@ use crate::observe::reading::SignalName;
 const MEASURED: [SignalName; 4] =
     [SignalName::THROUGHPUT, SignalName::LATENCY, SignalName::ERRORS, SignalName::CPU];
 
+/// ScaleUps under judgement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScaleUpTrial {
+    /// When the last of them was decided.
+    pub at: Timestamp,
+    /// When all its pods were ready, once they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_at: Option<Timestamp>,
+    /// Count asked for.
+    pub to: i32,
+    /// Throughput, latency, errors and cpu before the first of them.
+    pub before: [Option<f64>; 4],
+    /// How many came before the last: their pods were ready, and it was not known yet what they gained.
+    #[serde(default, skip_serializing_if = "regret::none")]
+    pub earlier: u32,
+    /// The load before the first of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
+}
+
+impl ScaleUpTrial {
+    /// Since when its pods are ready, once a window of samples has shown it: what follows is no further step of the same
+    /// ScaleUp, which a limit had cut short.
+    fn settled(&self, v: &View<'_>) -> Option<Timestamp> {
+        self.ready_at.filter(|ready_at| v.since(*ready_at) >= policy::RATE_WINDOW)
+    }
+
+    fn count(&self) -> u32 {
+        self.earlier.saturating_add(1)
+    }
+}
+
+/// The trial of a ScaleUp that is decided now. The measure of before is that of the first without a verdict.
+pub(super) fn begun(v: &View<'_>, to: i32) -> ScaleUpTrial {
+    let (at, five, open) = (v.now(), v.version.since_five(), v.m.scale_up_trial.as_ref());
+    let earlier = open.map_or(0, |open| if open.settled(v).is_some() { open.count() } else { open.earlier });
+    let load = open.map_or_else(|| Some(regret::usual(v.m)), |open| open.load);
+    ScaleUpTrial {
+        at,
+        ready_at: None,
+        to,
+        before: open.map_or_else(|| measures(v), |open| open.before),
+        earlier: if five { earlier } else { 0 },
+        load: load.filter(|load| five && *load != Load::default()),
+    }
+}
+
+/// How many ScaleUps have shown no gain under a load that has not grown, where one more would be too many before their
+/// verdict; and in how many seconds it comes.
+pub(super) fn open(v: &View<'_>) -> Option<(u32, f64)> {
+    let trial = v.m.scale_up_trial.as_ref().filter(|_| v.version.since_five())?;
+    let left = v.horizon() - v.since(trial.settled(v)?);
+    let count = v.m.fruitless.saturating_add(trial.count());
+    let margin = v.spec().rollback.equivalence_margin;
+    let grown = trial.load.is_some_and(|then| regret::compared(v, then, margin) == Some(Ordering::Greater));
+    // What is foreseen, and not yet there, shows no gain either.
+    let missed = !v.troubles().is_empty();
+    (count >= policy::FRUITLESS_LIMIT && missed && !grown).then_some((count, left.max(0.0)))
+}
+
 /// The measurements as far as they are fresh.
-pub(super) fn measures(v: &View<'_>) -> [Option<f64>; 4] {
+fn measures(v: &View<'_>) -> [Option<f64>; 4] {
     levels(v).map(|level| level.map(|(value, _)| value))
 }
 
@@ -32,7 +103,7 @@ pub(super) fn judge(m: &mut Memory, turn: &Turn<'_>) {
     if m.fruitless == 0 && m.scale_up_trial.is_none() {
         return;
     }
-    let (s, w, four) = (turn.s, turn.w, turn.version.since_four());
+    let (s, w, four, five) = (turn.s, turn.w, turn.version.since_four(), turn.version.since_five());
     let before = m.clone();
     let v = turn.view(&before);
     let margin = s.spec.rollback.equivalence_margin;
@@ -43,7 +114,7 @@ pub(super) fn judge(m: &mut Memory, turn: &Turn<'_>) {
         }
         differs(then, load, margin)
     };
-    if m.fruitless > 0 && m.fruitless_load.is_some_and(changed) {
+    if m.fruitless > 0 && (m.fruitless_load.is_some_and(changed) || (five && unseen(m, &v))) {
         m.fruitless = 0;
         m.fruitless_load = None;
     }
@@ -67,7 +138,7 @@ pub(super) fn judge(m: &mut Memory, turn: &Turn<'_>) {
     let noise = |sd: f64| policy::NO_NOISE * std::f64::consts::SQRT_2 * sd;
     let up = |i: usize| pair(i).is_some_and(|(then, (now, sd))| now > then * (1.0 + margin) + noise(sd));
     let down = |i: usize| pair(i).is_some_and(|(then, (now, sd))| now < then * (1.0 - margin) - noise(sd));
-    let comparable = (0..3).any(|i| pair(i).is_some()) && (load.throughput.is_some() || load.work.is_some());
+    let comparable = (0..3).any(|i| pair(i).is_some()) && (five || load != Load::default());
     if !comparable {
         if v.since(ready_at) > policy::TRIAL_DEADLINE * v.horizon() {
             m.scale_up_trial = None;
@@ -77,16 +148,28 @@ pub(super) fn judge(m: &mut Memory, turn: &Turn<'_>) {
     let gained = up(0) || down(1) || down(2);
     // Pods that came before the trouble they were meant for have done their work.
     let well = v.troubles_visible() && v.troubles().is_empty();
-    let began = trial.at;
+    let (began, count) = (trial.at, trial.count());
     m.scale_up_trial = None;
     if gained || well {
         m.fruitless = 0;
         m.fruitless_load = None;
     } else {
-        m.fruitless = m.fruitless.saturating_add(1);
+        m.fruitless = m.fruitless.saturating_add(count);
         m.fruitless_load = Some(load);
         m.regrets.withdraw(began);
     }
+}
+
+/// Where the load was not seen when scaling was found not to help: whether the trouble has been over for as long as a
+/// ScaleDown waits. The first load that is seen is then the one that has to change.
+fn unseen(m: &mut Memory, v: &View<'_>) -> bool {
+    let now = regret::usual(m);
+    if m.fruitless_load.is_some_and(|then| regret::alike(then, now).is_some()) {
+        return false;
+    }
+    m.fruitless_load = Some(now);
+    let calm = m.calm_since.filter(|_| v.troubles_visible());
+    calm.is_some_and(|since| v.since(since) >= behavior::window(Way::Down, v.spec()))
 }
 
 /// Whether the load differs by more than the margin; like is compared with like, and unseen is unchanged.
@@ -95,15 +178,5 @@ fn differs(then: Load, now: Load, margin: f64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_load_is_compared_like_with_like() {
-        let load = |throughput, work| Load { throughput, work };
-        assert!(differs(load(Some(100.0), None), load(Some(111.0), None), 0.1));
-        assert!(!differs(load(Some(100.0), None), load(Some(109.0), None), 0.1));
-        assert!(differs(load(None, Some(2.0)), load(Some(100.0), Some(1.0)), 0.1));
-        assert!(!differs(load(Some(100.0), None), load(None, Some(9.0)), 0.1), "unseen is unchanged");
-    }
-}
+#[path = "trial_tests.rs"]
+mod tests;

@@ -9,6 +9,8 @@ use super::{Decision, Version, decide, decide_by};
 const ONE: &str = include_str!("goldens/version-1.jsonl");
 const TWO: &str = include_str!("goldens/version-2.jsonl");
 const THREE: &str = include_str!("goldens/version-3.jsonl");
+/// Beside the situations of the others 24 of one story: a slow dependency, its end, and twice the load.
+const FOUR: &str = include_str!("goldens/version-4.jsonl");
 
 fn recorded(by: &'static str) -> impl Iterator<Item = (Situation, Value)> {
     by.lines().map(|line| {
@@ -26,7 +28,9 @@ fn written(decision: &Decision) -> Value {
 
 #[test]
 fn earlier_versions_decide_as_they_did() {
-    for (version, by) in [(Version::One, ONE), (Version::Two, TWO), (Version::Three, THREE)] {
+    for (version, by) in
+        [(Version::One, ONE), (Version::Two, TWO), (Version::Three, THREE), (Version::Four, FOUR)]
+    {
         let mut actions = std::collections::BTreeSet::new();
         for (i, (situation, decision)) in recorded(by).enumerate() {
             let again = written(&decide_by(version, &situation));

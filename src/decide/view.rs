@@ -310,9 +310,15 @@ impl<'a> View<'a> {
 
     /// Work that comes in, as far as it is fresh.
     pub(super) fn load(&self) -> Load {
-        let cpu = self.value(&SignalName::CPU);
+        self.load_of(|name| self.value(name))
+    }
+
+    fn load_of(&self, value: impl Fn(&SignalName) -> Option<f64>) -> Load {
+        // Utilisation of the pods before, times the count of now, would look like more work after each ScaleUp.
+        let cpu = value(&SignalName::CPU)
+            .filter(|_| !self.version.since_five() || self.speaks_of_now(&SignalName::CPU));
         Load {
-            throughput: self.value(&SignalName::THROUGHPUT),
+            throughput: value(&SignalName::THROUGHPUT),
             work: cpu.map(|cpu| cpu * f64::from(self.w.ready.max(0))),
         }
     }
@@ -326,9 +332,7 @@ impl<'a> View<'a> {
 
     /// [`Self::load`] without the noise of one sample.
     pub(super) fn load_level(&self) -> Load {
-        let level = |name: &SignalName| self.level(name).map(|(level, _)| level);
-        let work = level(&SignalName::CPU).map(|cpu| cpu * f64::from(self.w.ready.max(0)));
-        Load { throughput: level(&SignalName::THROUGHPUT), work }
+        self.load_of(|name| self.level(name).map(|(level, _)| level))
     }
 
     /// When the current *template* began to roll out: a restart of the same template is no new revision.

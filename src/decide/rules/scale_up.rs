@@ -6,6 +6,7 @@ use crate::decide::behavior::{self, Way};
 use crate::decide::policy;
 use crate::decide::situation::{Action, Plan, PoolShare};
 use crate::decide::text::Text;
+use crate::decide::trial;
 use crate::decide::view::{View, short};
 use crate::observe::reading::SignalName;
 use crate::orient::capacity::Capacity;
@@ -47,11 +48,24 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
         let text = format!("{because}; somebody lowered the count by hand, which is respected for {left}");
         return Tried::wait(RULE, "HumanEdit", text, vec![left]);
     }
-    if v.m.fruitless >= policy::FRUITLESS_LIMIT && v.cpu_hot().is_none() && w.desired >= spec.min_replicas {
-        let text = format!("{because}; {} ScaleUps gained nothing", v.m.fruitless);
-        let said =
-            notice("Degraded", format!("{text}; held until the load changes — look at what it depends on"));
-        return Tried::wait(RULE, "Fruitless", text, vec!["the load to change".into()]).with(said);
+    if v.cpu_hot().is_none() && w.desired >= spec.min_replicas {
+        if v.m.fruitless >= policy::FRUITLESS_LIMIT {
+            let text = format!("{because}; {} ScaleUps gained nothing", v.m.fruitless);
+            let said = notice(
+                "Degraded",
+                format!("{text}; held until the load changes — look at what it depends on"),
+            );
+            return Tried::wait(RULE, "Fruitless", text, vec!["the load to change".into()]).with(said);
+        }
+        if let Some((count, left)) = trial::open(v) {
+            let text = format!("{because}; {count} ScaleUps under the same load have shown no gain yet");
+            return Tried::wait(
+                RULE,
+                "GainUnknown",
+                text,
+                vec![format!("their gain, for {} s", short(left))],
+            );
+        }
     }
     let goal = v.inside(most.to);
     let limit = behavior::limit(Way::Up, &spec.behavior.scale_up, w.desired, &v.m.changes, v.now());
