@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use jiff::{SignedDuration, Timestamp};
 use matverse::decide::Version;
+use matverse::simulate::door::{Door, Given};
 use matverse::simulate::faults::Fault;
 use matverse::simulate::scenario::{Event, Policy, Row, Scenario};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use serde_json::json;
 
 /// One service alone, four replicas at the start, at most thirty.
 fn story(trace: Vec<u32>, delay: usize, seed: u64) -> Scenario {
@@ -191,5 +194,84 @@ fn a_bad_revision_is_reverted_once() {
             rows.iter().filter(|row| row.action == "Rollback").map(|row| row.at).collect();
         // It begins at 1500 s; the proof needs its samples.
         assert!(matches!(reverted.as_slice(), [at] if (1500.0..1700.0).contains(at)), "{seed}: {reverted:?}");
+    }
+}
+
+/// The counts asked for by ScaleUps over two hours, of which the last ninety minutes are slow: latency as it is given by
+/// the turn and the ready pods, the load that of a hundred requests a second, and pods that start in some turns.
+fn asked(signals: &[&str], start: usize, latency: impl Fn(usize, i32) -> f64) -> Vec<i64> {
+    let mut door = Door::new(Given::default());
+    let (mut desired, mut ready, mut starting) = (3, 3, Vec::new());
+    let mut ups = Vec::new();
+    for turn in 0..480 {
+        starting.retain(|(due, to)| {
+            let due = *due <= turn;
+            ready = if due { *to } else { ready };
+            !due
+        });
+        // A wobble of 5 %, so that nothing looks frozen.
+        let noise = |phase: usize| 1.0 + 0.05 * ((turn * 7 + phase * 3) as f64).sin();
+        let value = |signal: &str| match signal {
+            "latency" => latency(turn, ready) * noise(0),
+            "errors" => 0.002 * noise(1),
+            "cpu" => 1.2 / f64::from(ready) * noise(2),
+            _ => 100.0 * noise(3),
+        };
+        let at = (Timestamp::UNIX_EPOCH + SignedDuration::from_secs(15 * turn as i64)).to_string();
+        let sample = |name: &&str| ((*name).to_owned(), json!({ "value": value(name), "sampledAt": at }));
+        let readings: serde_json::Map<_, _> = signals.iter().map(sample).collect();
+        let line = json!({
+            "time": at, "workload": "shop/web", "readings": readings,
+            "spec": { "maxReplicas": 100, "targets": { "latencyTarget": 250 } },
+            "replicas": { "desired": desired, "ready": ready },
+        });
+        let mut out = Vec::new();
+        door.line(line.to_string(), &mut out);
+        let answer: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let to = answer["desired"].as_i64().unwrap() as i32;
+        match answer["action"].as_str().unwrap() {
+            "ScaleUp" => {
+                ups.push(i64::from(to));
+                starting.push((turn + start.max(1), to));
+            }
+            "ScaleDown" => (ready, starting) = (to.min(ready), Vec::new()),
+            _ => {}
+        }
+        desired = to;
+    }
+    ups
+}
+
+const READ: [&[&str]; 6] = [
+    &["latency"],
+    &["latency", "errors"],
+    &["cpu", "latency"],
+    &["throughput", "latency"],
+    &["cpu", "throughput", "latency"],
+    &["cpu", "throughput", "latency", "errors"],
+];
+
+#[test]
+fn a_slow_dependency_is_answered_by_two_scale_ups_whatever_is_read_and_however_long_pods_start() {
+    for signals in READ {
+        for start in [0, 2, 4, 8] {
+            for times in [3.0, 5.0, 20.0] {
+                let ups = asked(signals, start, |turn, _| if turn < 120 { 120.0 } else { 250.0 * times });
+                assert_eq!(ups.len(), 2, "{signals:?}, {start} turns, {times} times: {ups:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_latency_that_falls_with_the_count_is_answered_until_it_is_met() {
+    for signals in READ {
+        for start in [0, 4] {
+            // Twice the target once two dozen serve.
+            let ups = asked(signals, start, |turn, ready| {
+                if turn < 120 { 120.0 } else { (250.0 * 48.0 / f64::from(ready)).max(100.0) }
+            });
+            assert!(ups.iter().any(|to| *to >= 24), "{signals:?}, {start} turns: {ups:?}");
+        }
     }
 }

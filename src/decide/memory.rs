@@ -309,7 +309,7 @@ pub(super) fn decided(v: &View<'_>, proposal: &Proposal) -> Memory {
                 let window = behavior::window(Way::Down, v.spec());
                 behavior::remember(Way::Down, &mut m.recommendations, now, *to, window);
                 (m.cpu_hot, m.latency_double) = (0, 0);
-                m.scale_up_trial = Some(trial::begun(v, *to));
+                m.scale_up_trial = Some(trial::begun(v, *to, proposal.want));
                 if let Some(trial) = &mut m.retune_trial {
                     trial.void = true;
                 }

@@ -169,7 +169,7 @@ fn a_template_is_good_once_it_served_without_trouble() {
 
 /// A ScaleUp some seconds from now, whose pods start.
 fn scaled_up(seconds: i64, to: i32, before: [Option<f64>; 4]) -> ScaleUpTrial {
-    ScaleUpTrial { at: at(seconds), ready_at: None, to, before, earlier: 0, load: None }
+    ScaleUpTrial { at: at(seconds), ready_at: None, to, before, earlier: 0, goal: None, load: None }
 }
 
 /// Scaled to 5 a while ago, ready for one horizon, throughput 100 and latency 400 before.

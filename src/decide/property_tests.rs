@@ -157,7 +157,7 @@ prop_compose! {
                 config_map: "knobs".into(), key: "a".into(), before: "0.48".into(), trial: "0.5".into(),
                 since: at(-ago), baseline: 1.0, signal: "beta".into(), void,
             }));
-            m.scale_up_trial = scaled.then(|| ScaleUpTrial { at: at(-60), ready_at: None, to: desired, before: [None; 4], earlier: 0, load: None });
+            m.scale_up_trial = scaled.then(|| ScaleUpTrial { at: at(-60), ready_at: None, to: desired, before: [None; 4], earlier: 0, goal: None, load: None });
             m.baseline = Some(SeenTarget {
                 replicas: if edited { desired + 1 } else { desired }, template: "t-new".into(), ours,
             });

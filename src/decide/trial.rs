@@ -18,7 +18,7 @@ use super::behavior::{self, Way};
 use super::policy;
 use super::regret;
 use super::situation::{Load, Memory};
-use super::view::{Turn, View};
+use super::view::{Turn, View, short};
 use crate::observe::reading::SignalName;
 
 /// Throughput, latency, errors, cpu: what a ScaleUp may change.
@@ -38,19 +38,23 @@ pub struct ScaleUpTrial {
     pub to: i32,
     /// Throughput, latency, errors and cpu before the first of them.
     pub before: [Option<f64>; 4],
-    /// How many came before the last: their pods were ready, and it was not known yet what they gained.
+    /// How many came before the last; it is not known yet what they gained.
     #[serde(default, skip_serializing_if = "regret::none")]
     pub earlier: u32,
+    /// The count that the last would have asked for without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goal: Option<i32>,
     /// The load before the first of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<Load>,
 }
 
 impl ScaleUpTrial {
-    /// Since when its pods are ready, once a window of samples has shown it: what follows is no further step of the same
-    /// ScaleUp, which a limit had cut short.
-    fn settled(&self, v: &View<'_>) -> Option<Timestamp> {
-        self.ready_at.filter(|ready_at| v.since(*ready_at) >= policy::RATE_WINDOW)
+    /// Whether a count would be no new ScaleUp but a further step of the last, which a limit had cut short: for as long as
+    /// no window of samples has shown what its pods do.
+    fn goes_on(&self, v: &View<'_>, to: i32) -> bool {
+        let shown = self.ready_at.is_some_and(|ready_at| v.since(ready_at) >= policy::RATE_WINDOW);
+        self.goal.is_some_and(|goal| to <= goal) && !shown
     }
 
     fn count(&self) -> u32 {
@@ -59,31 +63,50 @@ impl ScaleUpTrial {
 }
 
 /// The trial of a ScaleUp that is decided now. The measure of before is that of the first without a verdict.
-pub(super) fn begun(v: &View<'_>, to: i32) -> ScaleUpTrial {
-    let (at, five, open) = (v.now(), v.version.since_five(), v.m.scale_up_trial.as_ref());
-    let earlier = open.map_or(0, |open| if open.settled(v).is_some() { open.count() } else { open.earlier });
-    let load = open.map_or_else(|| Some(regret::usual(v.m)), |open| open.load);
-    ScaleUpTrial {
-        at,
+pub(super) fn begun(v: &View<'_>, to: i32, goal: Option<i32>) -> ScaleUpTrial {
+    let new = ScaleUpTrial {
+        at: v.now(),
         ready_at: None,
         to,
-        before: open.map_or_else(|| measures(v), |open| open.before),
-        earlier: if five { earlier } else { 0 },
-        load: load.filter(|load| five && *load != Load::default()),
+        before: measures(v),
+        earlier: 0,
+        goal: None,
+        load: None,
+    };
+    let five = v.version.since_five();
+    match &v.m.scale_up_trial {
+        Some(open) if five && open.goes_on(v, to) => {
+            ScaleUpTrial { at: v.now(), ready_at: None, to, ..open.clone() }
+        }
+        Some(open) if five => {
+            ScaleUpTrial { before: open.before, earlier: open.count(), goal, load: open.load, ..new }
+        }
+        Some(open) => ScaleUpTrial { before: open.before, ..new },
+        None if five => {
+            let load = Some(regret::usual(v.m)).filter(|load| *load != Load::default());
+            ScaleUpTrial { goal, load, ..new }
+        }
+        None => new,
     }
 }
 
 /// How many ScaleUps have shown no gain under a load that has not grown, where one more would be too many before their
-/// verdict; and in how many seconds it comes.
-pub(super) fn open(v: &View<'_>) -> Option<(u32, f64)> {
+/// verdict; and what that waits for.
+pub(super) fn open(v: &View<'_>, to: i32) -> Option<(u32, String)> {
     let trial = v.m.scale_up_trial.as_ref().filter(|_| v.version.since_five())?;
-    let left = v.horizon() - v.since(trial.settled(v)?);
     let count = v.m.fruitless.saturating_add(trial.count());
     let margin = v.spec().rollback.equivalence_margin;
     let grown = trial.load.is_some_and(|then| regret::compared(v, then, margin) == Some(Ordering::Greater));
     // What is foreseen, and not yet there, shows no gain either.
     let missed = !v.troubles().is_empty();
-    (count >= policy::FRUITLESS_LIMIT && missed && !grown).then_some((count, left.max(0.0)))
+    if count < policy::FRUITLESS_LIMIT || !missed || grown || trial.goes_on(v, to) {
+        return None;
+    }
+    let waits = trial.ready_at.map_or_else(
+        || format!("{} pods to be ready", trial.to),
+        |ready_at| format!("their gain, for {} s", short((v.horizon() - v.since(ready_at)).max(0.0))),
+    );
+    Some((count, waits))
 }
 
 /// The measurements as far as they are fresh.

@@ -25,9 +25,18 @@ fn tried(ready: i64) -> Story {
                 to: 5,
                 before: [Some(100.0), Some(400.0), None, None],
                 earlier: 0,
+                goal: Some(8),
                 load: requests(100.0),
             });
         })
+}
+
+/// The same while its pods start, of a ScaleUp that asked for so many.
+fn starting(goal: i32) -> Story {
+    tried(45).workload(|w| w.ready = 4).memory(move |m| {
+        let trial = m.scale_up_trial.as_mut().unwrap();
+        (trial.ready_at, trial.goal) = (None, Some(goal));
+    })
 }
 
 fn trial(d: &Decision) -> &ScaleUpTrial {
@@ -49,6 +58,9 @@ fn a_third_waits_for_the_verdict_on_two() {
     expect(&d, Action::Noop, "GainUnknown");
     assert!(because(&d, Action::ScaleUp).ends_with("2 ScaleUps under the same load have shown no gain yet"));
     assert_eq!(d.waiting_on, ["their gain, for 15 s"]);
+    let d = starting(7).decide();
+    expect(&d, Action::Noop, "GainUnknown");
+    assert_eq!(d.waiting_on, ["5 pods to be ready"]);
     let verdict = tried(60).decide();
     expect(&verdict, Action::Noop, "Fruitless");
     assert_eq!(verdict.memory.fruitless, 2);
@@ -61,6 +73,7 @@ fn nothing_waits_that_has_another_reason() {
     for (why, story) in [
         ("the first", tried(45).memory(|m| m.fruitless = 0)),
         ("a further step of the same", tried(29)),
+        ("the same, pods under way", starting(8)),
         ("more load", tried(45).fresh(SignalName::THROUGHPUT, 112.0)),
         ("cpu above its bound", tried(45).fresh(SignalName::CPU, 0.81)),
         ("what is foreseen", tried(45).fresh(SignalName::LATENCY, 200.0)),
@@ -83,7 +96,9 @@ fn one_before_the_verdict_is_counted_and_judged_with_the_first() {
     });
     assert_eq!(judged.decide().memory.fruitless, 2);
     let step = tried(29).memory(|m| m.fruitless = 0).decide();
-    assert_eq!(trial(&step).earlier, 0, "a limit had cut the first short");
+    assert_eq!((trial(&step).earlier, trial(&step).goal), (0, Some(8)), "a limit had cut the first short");
+    let more = starting(7).memory(|m| m.fruitless = 0).decide();
+    assert_eq!((trial(&more).earlier, trial(&more).goal), (1, Some(8)), "more than it had asked for");
 }
 
 #[test]

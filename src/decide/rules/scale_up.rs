@@ -48,24 +48,12 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
         let text = format!("{because}; somebody lowered the count by hand, which is respected for {left}");
         return Tried::wait(RULE, "HumanEdit", text, vec![left]);
     }
-    if v.cpu_hot().is_none() && w.desired >= spec.min_replicas {
-        if v.m.fruitless >= policy::FRUITLESS_LIMIT {
-            let text = format!("{because}; {} ScaleUps gained nothing", v.m.fruitless);
-            let said = notice(
-                "Degraded",
-                format!("{text}; held until the load changes — look at what it depends on"),
-            );
-            return Tried::wait(RULE, "Fruitless", text, vec!["the load to change".into()]).with(said);
-        }
-        if let Some((count, left)) = trial::open(v) {
-            let text = format!("{because}; {count} ScaleUps under the same load have shown no gain yet");
-            return Tried::wait(
-                RULE,
-                "GainUnknown",
-                text,
-                vec![format!("their gain, for {} s", short(left))],
-            );
-        }
+    let helps = v.cpu_hot().is_some() || w.desired < spec.min_replicas;
+    if v.m.fruitless >= policy::FRUITLESS_LIMIT && !helps {
+        let text = format!("{because}; {} ScaleUps gained nothing", v.m.fruitless);
+        let said =
+            notice("Degraded", format!("{text}; held until the load changes — look at what it depends on"));
+        return Tried::wait(RULE, "Fruitless", text, vec!["the load to change".into()]).with(said);
     }
     let goal = v.inside(most.to);
     let limit = behavior::limit(Way::Up, &spec.behavior.scale_up, w.desired, &v.m.changes, v.now());
@@ -92,6 +80,10 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
                 vec!["the policy period".into()],
             )
         };
+    }
+    if !helps && let Some((count, waits)) = trial::open(v, to) {
+        let text = format!("{because}; {count} ScaleUps under the same load have shown no gain yet");
+        return Tried::wait(RULE, "GainUnknown", text, vec![waits]);
     }
     let clamped = to < goal || v.need().is_some_and(|need| need.raw > to) || most.to > to;
     let cause =

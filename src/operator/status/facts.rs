@@ -196,11 +196,11 @@ fn consistency(consistency: Consistency) -> Fact {
     Fact::new(Kind::ModelConsistent, truth, reason, message)
 }
 
-/// A condition that the decision itself states, by a notice of the same name.
 fn notice_of(decision: &Decision, kind: Kind) -> Option<&Notice> {
     decision.notices.iter().find(|notice| notice.reason == kind.as_str())
 }
 
+/// A condition that the decision itself states, by a notice of the same name.
 fn noticed(decision: &Decision, kind: Kind, otherwise: &str) -> Fact {
     match notice_of(decision, kind) {
         Some(notice) => Fact::new(kind, true, &notice.reason, notice.message.as_str()),
