@@ -217,7 +217,8 @@ fn asked(signals: &[&str], start: usize, latency: impl Fn(usize, i32) -> f64) ->
             "cpu" => 1.2 / f64::from(ready) * noise(2),
             _ => 100.0 * noise(3),
         };
-        let at = (Timestamp::UNIX_EPOCH + SignedDuration::from_secs(15 * turn as i64)).to_string();
+        let at = (Timestamp::UNIX_EPOCH + SignedDuration::from_secs(15 * i64::try_from(turn).unwrap()))
+            .to_string();
         let sample = |name: &&str| ((*name).to_owned(), json!({ "value": value(name), "sampledAt": at }));
         let readings: serde_json::Map<_, _> = signals.iter().map(sample).collect();
         let line = json!({

@@ -5,8 +5,8 @@ use crate::decide::situation::{Action, Decision, Plan};
 use crate::decide::testing::{Story, at, because, expect};
 use crate::observe::reading::Reading;
 
-fn requests(throughput: f64) -> Option<Load> {
-    Some(Load { throughput: Some(throughput), work: None })
+fn requests(throughput: f64) -> Load {
+    Load { throughput: Some(throughput), work: None }
 }
 
 /// A ScaleUp to five whose pods have been ready for some seconds, at 400 ms, under 100 requests a second, after one that
@@ -26,7 +26,7 @@ fn tried(ready: i64) -> Story {
                 before: [Some(100.0), Some(400.0), None, None],
                 earlier: 0,
                 goal: Some(8),
-                load: requests(100.0),
+                load: Some(requests(100.0)),
             });
         })
 }
@@ -89,7 +89,7 @@ fn one_before_the_verdict_is_counted_and_judged_with_the_first() {
     let d = tried(45).memory(|m| m.fruitless = 0).decide();
     let both = trial(&d);
     assert_eq!((both.at, both.ready_at, both.to, both.earlier), (at(0), None, 8, 1));
-    assert_eq!((both.before[1], both.load), (Some(400.0), requests(100.0)));
+    assert_eq!((both.before[1], both.load), (Some(400.0), Some(requests(100.0))));
     let judged = tried(60).memory(|m| {
         m.fruitless = 0;
         m.scale_up_trial.as_mut().unwrap().earlier = 1;
@@ -140,7 +140,7 @@ fn without_a_load_it_ends_with_the_trouble() {
     let seen = held(400.0, 0).fresh(SignalName::THROUGHPUT, 50.0).decide().memory;
     assert_eq!(
         (seen.fruitless, seen.fruitless_load),
-        (2, requests(50.0)),
+        (2, Some(requests(50.0))),
         "the first load seen is the one to change"
     );
 }
