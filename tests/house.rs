@@ -281,3 +281,30 @@ fn a_module_that_exists_only_for_tests_is_recognised() {
         Source::read("pub mod a;\n#[cfg(test)]\nmod testing;\n#[cfg(test)]\nmod tests { mod inner; }");
     assert_eq!(source.test_modules, ["testing"]);
 }
+
+/// The image is built where there is a container engine; that Cargo accepts what it is built from can be seen anywhere.
+#[test]
+fn what_the_image_is_built_from_is_a_package() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let context = std::env::temp_dir().join(format!("matverse-image-{}", std::process::id()));
+    std::fs::create_dir_all(&context).unwrap();
+    for name in std::fs::read_to_string(root.join(".dockerignore")).unwrap().lines() {
+        let Some(name) = name.strip_prefix('!') else { continue };
+        let (from, to) = (root.join(name), context.join(name));
+        // Of a link to a manifest Cargo would read the folder that it leads to.
+        if from.is_dir() {
+            std::os::unix::fs::symlink(from, to)
+        } else {
+            std::fs::copy(from, to).map(|_| ())
+        }
+        .unwrap();
+    }
+    let manifest = context.join("Cargo.toml");
+    let read = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--offline", "--no-deps", "--format-version", "1", "--manifest-path"])
+        .arg(&manifest)
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(&context).unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+}

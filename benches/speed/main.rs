@@ -35,14 +35,17 @@ fn whole_turn(c: &mut Criterion) {
         );
     });
     for (what, runs) in ["orient", "decide", "orient+decide", "pilot's turn"].into_iter().zip(runs()) {
-        let mut single: Vec<[u128; 2]> = runs.iter().cloned().map(points).collect();
-        single.sort_unstable_by_key(|[_, p99]| *p99);
-        let [p50, p99] = single[RUNS / 2];
+        let single = |point: usize| {
+            let mut all: Vec<u128> = runs.iter().cloned().map(|run| points(run)[point]).collect();
+            all.sort_unstable();
+            format!("{} to {}, median {}", all[0], all[RUNS - 1], all[RUNS / 2])
+        };
         let [[quick50, quick99], [usual50, usual99]] = [0, RUNS / 2].map(|place| points(each(&runs, place)));
         println!(
-            "{what}: p50 {p50} ns, p99 {p99} ns of {TURNS} turns, the median of {RUNS} runs; where each turn counts \
-             by the median of its runs, p50 {usual50} ns, p99 {usual99} ns; by its quickest, p50 {quick50} ns, p99 \
-             {quick99} ns"
+            "{what}, ns, {RUNS} runs of the same {TURNS} turns\n  a run: p50 {}; p99 {}\n  each turn by the median of its \
+             runs: p50 {usual50}, p99 {usual99}\n  each turn by its quickest: p50 {quick50}, p99 {quick99}",
+            single(0),
+            single(1)
         );
     }
 }
@@ -50,7 +53,7 @@ fn whole_turn(c: &mut Criterion) {
 const TURNS: usize = 20_000;
 /// Turns before those, in which the estimator that is timed learns what the pilot beside it knows already.
 const WARM: usize = 300;
-const RUNS: usize = 7;
+const RUNS: usize = 25;
 
 /// p50 and p99.
 fn points(mut all: Vec<u128>) -> [u128; 2] {

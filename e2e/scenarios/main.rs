@@ -13,7 +13,7 @@ mod workload;
 mod acts;
 mod alone;
 mod audit;
+mod canary;
 mod evidence;
 mod gateway;
-mod leagues;
 mod respect;

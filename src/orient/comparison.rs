@@ -216,8 +216,10 @@ struct Track {
     last_pair: Option<(Timestamp, Timestamp)>,
     pair_levels: (f64, f64),
     run: Run,
-    /// Whether the last sample was one since the rollout.
-    since: bool,
+    /// The same of samples since the rollout alone: what differs from old pods now did not begin before it.
+    run_since: Run,
+    /// Whether the last sample was one since the rollout began.
+    begun: bool,
     recent: VecDeque<f64>,
     /// The first samples since the rollout, at most [`LOOKS`] of them.
     first: Vec<Sample>,
@@ -337,17 +339,19 @@ impl Track {
     fn judge(&mut self, sample: Sample, started: Option<Timestamp>, judged: Judged, settings: &Settings) {
         let excess = |bar: f64| judged.sign() * (sample.value - bar);
         let passes = self.window.as_ref().is_some_and(|w| excess(w.threshold) > 0.0);
-        let since = started.is_some_and(|started| sample.at > started);
-        if since && !self.since && self.run.bad < ESTABLISHED {
+        let bad = passes || judged.misses(sample.value, settings);
+        let begun = started.is_some_and(|started| sample.at >= started);
+        if begun && !self.begun && self.run.bad < ESTABLISHED {
             // One or two bad samples before a rollout are noise (every tenth is beyond the 90 % point); trouble
             // that was there before it has shown itself more often.
             self.run = Run::default();
         }
-        self.since = since;
-        self.run.push(sample.at, passes || judged.misses(sample.value, settings));
-        if !since {
+        self.begun = begun;
+        self.run.push(sample.at, bad);
+        if started.is_none_or(|started| sample.at <= started) {
             return;
         }
+        self.run_since.push(sample.at, bad);
         if self.recent.len() == 5 {
             self.recent.pop_front();
         }
@@ -451,7 +455,7 @@ impl Track {
             looks,
             baseline_level: levels.0,
             current_level: levels.1,
-            onset: self.run.onset,
+            onset: if side_by_side { self.run_since.onset } else { self.run.onset },
             load_explains,
             one_sided,
         })

@@ -225,6 +225,24 @@ fn side_by_side_compares_with_the_old_pods_and_not_with_the_past() {
 }
 
 #[test]
+fn what_differs_from_old_pods_beside_it_did_not_begin_before_the_rollout() {
+    let mut scene = Scene::new();
+    scene.calm(Judged::Latency, &mut || 100.0);
+    for i in -5..=15 {
+        let (second, workload) = (ROLLOUT + 5 * i, if i < 0 { before_rollout() } else { after_rollout() });
+        scene.turn(&workload, second, Judged::Latency, 300.0);
+        if i > 0 {
+            scene.pair(second, Judged::Latency, 300.0, 600.0);
+        }
+    }
+    let beside = scene.comparison(ROLLOUT + 75);
+    assert_eq!((beside.verdict, beside.onset), (Verdict::Worse, Some(at(ROLLOUT + 5))));
+    // Without the old pods it is the trouble of before.
+    let alone = scene.comparison(ROLLOUT + 300);
+    assert_eq!((alone.baseline, alone.onset), (Baseline::Before, Some(at(ROLLOUT - 25))));
+}
+
+#[test]
 fn a_pair_needs_a_new_sample_of_both() {
     let mut scene = Scene::new();
     for _ in 0..20 {
@@ -334,6 +352,14 @@ fn onset_is_the_first_of_the_present_run() {
         scene.turn(&workload, ROLLOUT + second, Judged::Latency, value);
     }
     assert_eq!(scene.comparison(ROLLOUT + 10).onset, Some(at(ROLLOUT + 5)));
+    // two of them, and a new revision whose first sample is of the very second at which it began
+    let mut scene = Scene::new();
+    scene.calm(Judged::Latency, &mut || 100.0);
+    for (second, value) in [(-10, 300.0), (-5, 300.0), (0, 300.0), (5, 300.0)] {
+        let workload = if second < 0 { before_rollout() } else { after_rollout() };
+        scene.turn(&workload, ROLLOUT + second, Judged::Latency, value);
+    }
+    assert_eq!(scene.comparison(ROLLOUT + 5).onset, Some(at(ROLLOUT)));
     // an established run outlives one good sample, not two
     let mut run = Run::default();
     for (second, bad, onset) in [

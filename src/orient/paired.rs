@@ -62,6 +62,14 @@ impl Margin {
     }
 }
 
+/// By how much a value passes its baseline, the margin granted. What rounding alone can make of values that differ by
+/// the margin exactly is nothing: of numbers with few digits many do.
+fn excess(value: f64, baseline: f64, margin: Margin) -> f64 {
+    let bar = baseline + margin.of(baseline);
+    let excess = value - bar;
+    if excess.abs() <= 4.0 * f64::EPSILON * (value.abs() + bar.abs()) { 0.0 } else { excess }
+}
+
 /// Values in order, the oldest forgotten.
 #[derive(Clone, Debug, Default)]
 struct Sorted {
@@ -271,7 +279,7 @@ impl Paired {
             && let Some((middle, high)) = self.baseline.quantile(0.5).zip(self.baseline.quantile(0.95))
         {
             let point = middle + self.spread * (high - middle);
-            let beyond = b > point + self.margin.of(point);
+            let beyond = excess(b, point, self.margin) > 0.0;
             for (tail, expected) in self.tail.iter_mut().zip(TAIL_EXPECTED) {
                 let ratio =
                     if beyond { expected / TAIL_BOUND } else { (1.0 - expected) / (1.0 - TAIL_BOUND) };
@@ -282,7 +290,7 @@ impl Paired {
         let side = self.baseline.quantile(0.5).map_or(0.0, |m| f64::from(i8::from(a > m) - i8::from(a < m)));
         self.baseline.insert(a);
         if self.persistence.bets(side) {
-            let excess = b - a - self.margin.of(a);
+            let excess = excess(b, a, self.margin);
             self.worse.push(excess, beyond);
             self.not_worse.push(-excess, beyond.map(|side| -side));
         }

@@ -61,6 +61,24 @@ fn a_regression_of_the_middle_and_one_of_the_tail_are_caught() {
     assert!(caught >= 0.95, "the top twentieth half as much again: {caught}");
 }
 
+/// .275 − .25 − .1 × .25 is no zero in binary, and neither are 123 of 590 such pairs.
+#[test]
+fn a_difference_of_exactly_the_margin_counts_as_equal() {
+    for thousandths in 200..800 {
+        let a = f64::from(thousandths) / 1000.0;
+        let b = f64::from(thousandths * 11) / 10_000.0;
+        for scale in [1e-9, 1.0, 1e9] {
+            let mut paired = Paired::new(Margin { relative: 0.1, absolute: 0.0 }, 1.0);
+            (0..100).for_each(|_| paired.push(a * scale, b * scale));
+            let (worse, not_worse) = paired.typical();
+            assert!(
+                (worse - 1.0).abs() + (not_worse - 1.0).abs() < 1e-9,
+                "{a} and {b}: {worse}, {not_worse}"
+            );
+        }
+    }
+}
+
 #[test]
 fn what_persistence_leaves_of_the_guarantee() {
     // Without passing any pair over, .8 alone raises more than half.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use matverse::decide::evolve::{Candidate, Parameter, Space as Parameters, candidates};
 use serde_json::Value;
 
-use super::{Arena, CHALLENGER, CHAMPION};
+use super::{Arena, CHALLENGER, CHAMPION, LOAD, METHODS};
 use crate::cluster::{run, until};
 
 /// Four notes at a good speed and four at a bad one.
@@ -60,7 +60,7 @@ fn evolve(arena: &Arena, seed: u64, n: &str, space: &Parameters, further: &[&str
 /// Candidates from a seed go through the league one after the other: a slow one fails, a good one is promoted, and the
 /// pointer names it.
 pub fn evolved(arena: &Arena, league: &str) {
-    let _traffic = arena.traffic("GET:3,POST:1", "0s:25,900s:25");
+    let _traffic = arena.traffic(METHODS, LOAD);
     arena.gate("", league);
     until(60, "the gate is read", || (!arena.space.get("og/web")["status"].is_null()).then_some(()));
     let both = space(&["20", "120"]);
@@ -108,7 +108,7 @@ pub fn evolved(arena: &Arena, league: &str) {
 
 /// Effort that is not calm keeps a canary waiting, and keeps nobody from ending one.
 pub fn steered(arena: &Arena, league: &str) {
-    let _traffic = arena.traffic("GET:3,POST:1", "0s:25,900s:25");
+    let _traffic = arena.traffic(METHODS, LOAD);
     arena.gate("  steer: {}\n  antifragile: {learn: true}", league);
     arena.until_stage(60, "Shadow");
     until(120, "the canary waits", || (arena.league()["reason"] == "NotCalm").then_some(()));

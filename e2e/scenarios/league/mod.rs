@@ -39,11 +39,11 @@ pub const CONTESTANT: &str = include_str!("../../manifests/contestant.yaml");
 const ROUTE: &str = include_str!("../../manifests/route.yaml");
 
 /// Stages short enough for a test; samples few enough for its load. "As good" takes some 500 requests, more on a
-/// machine that is busy: the canary stage has 400 of them, and 1,200 with its extensions.
+/// machine that is busy: the canary stage has 640 of them, and 1,920 with its extensions.
 pub const SHORT: &str = "    shadowSeconds: 12\n    canarySeconds: 80\n    rollbackWindowSeconds: 30\n    weight: 0.2\n    \
                      minSamplesShadow: 60\n    minSamplesCanary: 60\n    p95Ms: 150";
 pub const METHODS: &str = "GET:3,POST:1";
-pub const LOAD: &str = "0s:25,900s:25";
+pub const LOAD: &str = "0s:40,900s:40";
 
 /// Whether there is a cluster that has a gateway: kind's has none.
 pub fn reachable() -> bool {

@@ -38,7 +38,7 @@ fn of_turn(report: &Report, turn: &Turn) -> Vec<Fact> {
     let scalers = workload.map_or(&[][..], |w| w.other_scalers.as_slice());
     let name = &report.spec.target_ref.name;
     vec![
-        metrics(&turn.observed.evidence.readings),
+        measured(turn),
         if workload.is_some() {
             Fact::new(Kind::TargetAvailable, true, "Found", format!("Deployment {name} exists"))
         } else {
@@ -164,6 +164,18 @@ pub(super) fn metrics(readings: &Readings) -> Fact {
     let reason = if same { first.state() } else { "SeveralReasons" };
     let message = bad.iter().map(|(n, r)| described(n, r)).collect::<Vec<_>>().join("; ");
     Fact::new(Kind::MetricsAvailable, false, reason, message)
+}
+
+/// The same of a turn; fresh signals that cannot all be right are said, for they are trusted less.
+fn measured(turn: &Turn) -> Fact {
+    let readings = &turn.observed.evidence.readings;
+    let doubts = |notice: &&Notice| ["FrozenSignal", "OmegaDisagrees"].contains(&notice.reason.as_str());
+    match turn.decision.notices.iter().find(doubts) {
+        Some(doubt) if readings.values().all(|r| r.supports(Use::ScaleDown)) => {
+            Fact::new(Kind::MetricsAvailable, true, &doubt.reason, doubt.message.as_str())
+        }
+        _ => metrics(readings),
+    }
 }
 
 fn described(name: &SignalName, reading: &Reading) -> String {

@@ -240,7 +240,7 @@ fn each_trouble_has_its_condition() {
         s.standing.ledger_available = false;
         s.ledger_trouble = Some("the admission policies are not proven: nobody refused");
     };
-    let troubles: [(Change, Kind, &str, &str); 25] = [
+    let troubles: [(Change, Kind, &str, &str); 27] = [
         (|s| s.spec.enforcement = Enforcement::Observe, Kind::Acting, "False", "Observe"),
         (|s| s.spec.enforcement = Enforcement::Propose, Kind::Acting, "False", "Propose"),
         (|s| s.spec.paused = true, Kind::Acting, "False", "Paused"),
@@ -286,6 +286,8 @@ fn each_trouble_has_its_condition() {
         (|s| notice(s, "Degraded"), Kind::Degraded, "True", "Degraded"),
         (|s| notice(s, "Contested"), Kind::Contested, "True", "Contested"),
         (|s| s.observed.evidence.readings.clear(), Kind::MetricsAvailable, "Unknown", "NoSignals"),
+        (|s| notice(s, "FrozenSignal"), Kind::MetricsAvailable, "True", "FrozenSignal"),
+        (|s| notice(s, "OmegaDisagrees"), Kind::MetricsAvailable, "True", "OmegaDisagrees"),
     ];
     for (change, kind, status, reason) in troubles {
         let mut scene = scene();
