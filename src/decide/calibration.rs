@@ -236,9 +236,9 @@ fn table(version: Version, capacity: &Capacity, action: Action, late: bool) -> T
         (Version::One, _) => return &[],
         (Version::Two, Capacity::Queue { .. }) => &QUEUE_TWO,
         (Version::Three, Capacity::Queue { .. }) => &QUEUE_THREE,
-        (Version::Four | Version::Five, Capacity::Queue { .. }) => &QUEUE_FOUR,
+        (Version::Four | Version::Five | Version::Six, Capacity::Queue { .. }) => &QUEUE_FOUR,
         (Version::Two | Version::Three, Capacity::Utilisation { .. }) => &UTILISATION,
-        (Version::Four | Version::Five, Capacity::Utilisation { .. }) => &UTILISATION_FOUR,
+        (Version::Four | Version::Five | Version::Six, Capacity::Utilisation { .. }) => &UTILISATION_FOUR,
     };
     match action {
         Action::Noop => tables.noop,
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn more_stated_is_never_less_calibrated() {
-        for version in [Version::Two, Version::Three, Version::Four, Version::Five] {
+        for version in [Version::Two, Version::Three, Version::Four, Version::Five, Version::Six] {
             each(version, |table, of, name| {
                 let rises = |pair: &[(f64, f64)]| pair[0].0 < pair[1].0 && pair[0].1 <= pair[1].1;
                 assert!(table.windows(2).all(rises), "{version:?} {name}");

@@ -23,11 +23,13 @@ pub enum Version {
     Four,
     /// The same with every ScaleUp counted that has shown no gain, also where no load is read.
     Five,
+    /// The same, and what was measured of a reverted revision asks for no replicas.
+    Six,
 }
 
 impl Version {
     /// What decides now.
-    pub const NEWEST: Self = Self::Five;
+    pub const NEWEST: Self = Self::Six;
 
     /// The number that stands in a record.
     #[must_use]
@@ -38,6 +40,7 @@ impl Version {
             Self::Three => 3,
             Self::Four => 4,
             Self::Five => 5,
+            Self::Six => 6,
         }
     }
 
@@ -51,10 +54,15 @@ impl Version {
         self.number() >= Self::Five.number()
     }
 
+    /// Whether what came with version 6 holds.
+    pub(super) const fn since_six(self) -> bool {
+        self.number() >= Self::Six.number()
+    }
+
     /// The version of a record; `None` for one that this build does not know.
     #[must_use]
     pub fn of(number: u32) -> Option<Self> {
-        [Self::One, Self::Two, Self::Three, Self::Four, Self::Five]
+        [Self::One, Self::Two, Self::Three, Self::Four, Self::Five, Self::Six]
             .into_iter()
             .find(|version| version.number() == number)
     }

@@ -11,6 +11,8 @@ const TWO: &str = include_str!("goldens/version-2.jsonl");
 const THREE: &str = include_str!("goldens/version-3.jsonl");
 /// Beside the situations of the others 24 of one story: a slow dependency, its end, and twice the load.
 const FOUR: &str = include_str!("goldens/version-4.jsonl");
+/// The same situations and three of a workload that was rolled back a short while ago.
+const FIVE: &str = include_str!("goldens/version-5.jsonl");
 
 fn recorded(by: &'static str) -> impl Iterator<Item = (Situation, Value)> {
     by.lines().map(|line| {
@@ -28,9 +30,13 @@ fn written(decision: &Decision) -> Value {
 
 #[test]
 fn earlier_versions_decide_as_they_did() {
-    for (version, by) in
-        [(Version::One, ONE), (Version::Two, TWO), (Version::Three, THREE), (Version::Four, FOUR)]
-    {
+    for (version, by) in [
+        (Version::One, ONE),
+        (Version::Two, TWO),
+        (Version::Three, THREE),
+        (Version::Four, FOUR),
+        (Version::Five, FIVE),
+    ] {
         let mut actions = std::collections::BTreeSet::new();
         for (i, (situation, decision)) in recorded(by).enumerate() {
             let again = written(&decide_by(version, &situation));

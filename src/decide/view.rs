@@ -256,13 +256,19 @@ impl<'a> View<'a> {
     }
 
     /// Whether a signal's sample speaks of the pods there are: not while those of our last ScaleUp start, nor before a
-    /// window of samples has passed with them. Without this a late measurement is answered again and again.
+    /// window of samples has passed with them, or with those that our last rollback brought back. Without this a late
+    /// measurement is answered again and again.
     pub(super) fn speaks_of_now(&self, name: &SignalName) -> bool {
-        let Some(act) = self.m.last_act.as_ref().filter(|act| act.replicas < self.w.desired) else {
+        let added = self.m.last_act.as_ref().filter(|act| act.replicas < self.w.desired);
+        let added = added.map(|act| (act.at, self.horizon() + policy::RATE_WINDOW));
+        let restored = self.m.rollbacks.last().filter(|_| self.version.since_six());
+        let restored = restored.map(|at| (*at, policy::RATE_WINDOW));
+        let mut waits = added.into_iter().chain(restored).peekable();
+        if waits.peek().is_none() {
             return true;
-        };
+        }
         let Some((_, sampled_at)) = self.sample(name) else { return false };
-        seconds(sampled_at, act.at) > self.horizon() + policy::RATE_WINDOW
+        waits.all(|(at, wait)| seconds(sampled_at, at) > wait)
     }
 
     /// The troubles of this turn. A signal asked per revision counts by the current revision's value too.

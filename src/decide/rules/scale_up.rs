@@ -105,6 +105,15 @@ pub(crate) fn try_rule(v: &View<'_>, suspected: Option<&str>) -> Tried {
     })
 }
 
+/// What a sample that does not speak of the pods there are is too early for.
+fn early(v: &View<'_>) -> &'static str {
+    if v.version.since_six() {
+        "sampled before what was done last could show"
+    } else {
+        "sampled before the pods added last could show"
+    }
+}
+
 /// The count that the reactive bounds ask for, whatever limits it; `None` where they ask for nothing.
 pub(crate) fn asked(v: &View<'_>) -> Option<i32> {
     reactive(v).0.iter().map(|asked| asked.to).max()
@@ -155,7 +164,7 @@ fn reactive(v: &View<'_>) -> (Vec<Asked>, Vec<String>) {
         if v.m.cpu_hot < turns {
             pending.push(format!("{text} for {} of {turns} turns", v.m.cpu_hot));
         } else if !v.speaks_of_now(&SignalName::CPU) {
-            pending.push(format!("{text}; sampled before the pods added last could show"));
+            pending.push(format!("{text}; {}", early(v)));
         } else if to > w.desired {
             asked.push(Asked { why: "Reactive:cpu", to, text });
         } else {
@@ -170,7 +179,7 @@ fn reactive(v: &View<'_>) -> (Vec<Asked>, Vec<String>) {
         } else if w.ready < w.desired {
             pending.push(format!("{text}; {} pods under way", w.desired - w.ready));
         } else if !v.speaks_of_now(&SignalName::LATENCY) {
-            pending.push(format!("{text}; sampled before the pods added last could show"));
+            pending.push(format!("{text}; {}", early(v)));
         } else {
             // No model of latency: as much more as it is over the bound, and at least one.
             let to = (f64::from(w.desired) * latency / bound).ceil() as i32;

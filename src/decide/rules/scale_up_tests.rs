@@ -3,6 +3,7 @@
 use crate::api::scaling::{Enforcement, Mode, PolicyType, ScalingPolicy, ScalingRules, SelectPolicy};
 use crate::decide::situation::{Action, Load, Plan};
 use crate::decide::testing::{Story, at, because, expect, notices};
+use crate::decide::{Version, decide_by};
 use crate::observe::reading::{Reading, SignalName};
 use crate::orient::capacity::Capacity;
 use crate::orient::surge::Surge;
@@ -92,6 +93,24 @@ fn the_reactive_bounds_need_two_turns() {
     assert_eq!(d.plan, Plan::Scale { from: 5, to: 6 });
     let exact = Story::new().fresh(SignalName::LATENCY, 500.0).memory(|m| m.latency_double = 9);
     assert_eq!(exact.decide().action, Action::Noop, "twice the target itself is not above it");
+}
+
+/// A rollback so many seconds ago, and what a window of samples still shows of the revision that it took away.
+fn after_a_rollback(seconds: i64) -> Story {
+    Story::new().fresh(SignalName::LATENCY, 600.0).fresh(SignalName::CPU, 0.95).memory(move |m| {
+        m.rollbacks = vec![at(-seconds)];
+        (m.latency_double, m.cpu_hot) = (9, 9);
+    })
+}
+
+#[test]
+fn what_was_measured_of_a_reverted_revision_asks_for_no_replicas() {
+    let early = after_a_rollback(30);
+    assert_eq!(to(&early), None);
+    let why = because(&early.decide(), Action::ScaleUp);
+    assert!(why.contains("latency 600 > 500 ms; sampled before what was done last could show"), "{why}");
+    assert!(to(&after_a_rollback(60)).is_some());
+    assert_eq!(decide_by(Version::Five, &early.s).action, Action::ScaleUp);
 }
 
 #[test]
