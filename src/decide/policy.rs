@@ -23,7 +23,8 @@ pub enum Version {
     Four,
     /// The same with every ScaleUp counted that has shown no gain, also where no load is read.
     Five,
-    /// The same, and what was measured of a reverted revision asks for no replicas.
+    /// The same; what was measured of a reverted revision asks for no replicas, and where a trouble can be seen no longer
+    /// the verdict on two ScaleUps is waited for all the same.
     Six,
 }
 

@@ -97,8 +97,8 @@ pub(super) fn open(v: &View<'_>, to: i32) -> Option<(u32, String)> {
     let count = v.m.fruitless.saturating_add(trial.count());
     let margin = v.spec().rollback.equivalence_margin;
     let grown = trial.load.is_some_and(|then| regret::compared(v, then, margin) == Some(Ordering::Greater));
-    // What is foreseen, and not yet there, shows no gain either.
-    let missed = !v.troubles().is_empty();
+    // What is foreseen, and not yet there, shows no gain either. A trouble that cannot be seen may be there.
+    let missed = !v.troubles().is_empty() || (v.version.since_six() && v.troubles_hidden());
     if count < policy::FRUITLESS_LIMIT || !missed || grown || trial.goes_on(v, to) {
         return None;
     }

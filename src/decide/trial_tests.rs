@@ -3,6 +3,7 @@
 use super::*;
 use crate::decide::situation::{Action, Decision, Plan};
 use crate::decide::testing::{Story, at, because, expect};
+use crate::decide::{Version, decide_by};
 use crate::observe::reading::Reading;
 
 fn requests(throughput: f64) -> Load {
@@ -66,6 +67,10 @@ fn a_third_waits_for_the_verdict_on_two() {
     assert_eq!(verdict.memory.fruitless, 2);
     let unseen = tried(45).reading(SignalName::THROUGHPUT, Reading::Missing);
     expect(&unseen.decide(), Action::Noop, "GainUnknown");
+    // A trouble that can be seen no longer may be there all the same.
+    let hidden = tried(45).reading(SignalName::LATENCY, Reading::Missing);
+    expect(&hidden.decide(), Action::Noop, "GainUnknown");
+    expect(&decide_by(Version::Five, &hidden.s), Action::ScaleUp, "Forecast");
 }
 
 #[test]

@@ -57,6 +57,9 @@ pub(super) struct Need {
     pub(super) want: i32,
 }
 
+/// The signals that may be a trouble.
+const TROUBLES: [SignalName; 3] = [SignalName::OMEGA, SignalName::LATENCY, SignalName::ERRORS];
+
 /// One of the three troubles that a revision may be blamed for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Trouble {
@@ -305,13 +308,16 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether every named trouble signal could be looked at.
+    /// Whether every named trouble signal could be looked at, and there is one.
     pub(super) fn troubles_visible(&self) -> bool {
+        (self.omega_exists() || TROUBLES.iter().any(|name| self.named(name))) && !self.troubles_hidden()
+    }
+
+    /// Whether a named trouble signal could not be looked at.
+    pub(super) fn troubles_hidden(&self) -> bool {
         let blind = self.unbelievable(Use::ScaleDown);
-        let trouble = [SignalName::OMEGA, SignalName::LATENCY, SignalName::ERRORS];
         let hidden = |name: &SignalName| blind.iter().any(|token| token.ends_with(&format!(":{name}")));
-        let any = self.omega_exists() || trouble.iter().any(|name| self.named(name));
-        any && !trouble.iter().any(hidden) && (!self.omega_exists() || self.omega().is_some())
+        TROUBLES.iter().any(hidden) || (self.omega_exists() && self.omega().is_none())
     }
 
     /// Work that comes in, as far as it is fresh.
